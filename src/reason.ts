@@ -17,16 +17,21 @@ const REASONS = [
   ['not-ip', 'the frame carries neither IPv4 nor IPv6'],
   ['ethernet-truncated', 'the frame ends within its Ethernet or VLAN headers'],
 
+  ['checksum-declared-bad', 'the caller says that a checksum of the packet is wrong'],
+
   // wire/ipv4
   ['ipv4-truncated', 'the frame ends within the IPv4 header'],
   ['ipv4-header-length', 'the IPv4 header length is below 20 bytes or beyond the frame'],
-  ['ipv4-total-length', 'the IPv4 total length is shorter than the header or longer than the frame'],
+  [
+    'ipv4-total-length',
+    'the IPv4 total length is shorter than the header, longer than the frame, or 64 KiB short of it',
+  ],
   ['ipv4-checksum', 'the IPv4 header checksum is wrong'],
   ['ipv4-fragment', 'a fragment of an IPv4 datagram other than the first'],
 
   // wire/ipv6
   ['ipv6-truncated', 'the frame ends within the IPv6 header'],
-  ['ipv6-payload-length', 'the IPv6 payload length is longer than the frame'],
+  ['ipv6-payload-length', 'the IPv6 payload length is longer than the frame, or 64 KiB short of it'],
   ['ipv6-extension-header', 'an IPv6 extension header runs beyond the packet'],
   ['ipv6-fragment', 'a fragment of an IPv6 datagram'],
 
@@ -61,7 +66,8 @@ const REASONS = [
   ['not-committed', 'a new connection, and the action does not commit'],
   ['table-full', 'a new connection, and the configured maximum of connections is reached'],
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],
-  ['invalid-zone', 'the action names no zone'],
+  ['frame-range', 'the frame lies outside the frame memory'],
+  ['table-locked', 'the part of the table that holds the connection stayed locked for too long'],
 ] as const satisfies readonly (readonly [name: string, meaning: string])[];
 
 export type ReasonName = (typeof REASONS)[number][0];

@@ -1,0 +1,102 @@
+/**
+ * One connection as control tells it: a copy, made of plain values, of what its record says at a moment.
+ *
+ * Imports engine/, track/, wire/, sharedarraybuffer-hashmap. Imported by the other files of control/ and cli/.
+ */
+import { readLabel } from '../engine/batch.js';
+import { annexAt, recordAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, zoneOf } from '../track/connection.js';
+import { expiryOf } from '../track/expiry.js';
+import { SCALE_MASK, SCALE_OFFERED, SCALE_UNKNOWN, TCP_STATES } from '../track/tcp.js';
+import { IPPROTO } from '../wire/facts.js';
+import { formatIpv4, formatIpv6 } from './address.js';
+
+/** One direction of a connection. For ICMP and ICMPv6 the ports are 0 and `icmp` is there. */
+export interface Tuple {
+  readonly src: string;
+  readonly dst: string;
+  readonly srcPort: number;
+  readonly dstPort: number;
+  readonly icmp?: { readonly id: number; readonly type: number; readonly code: number };
+}
+
+export type TcpState = (typeof TCP_STATES)[number];
+
+/** What the TCP tracker knows of one side. */
+export interface TcpPeer {
+  readonly state: TcpState;
+  /** Window scale factor, 0 to 14. */
+  readonly windowScale: number;
+  /** Names of flags as in `dpctl/dump-conntrack -m`. */
+  readonly flags: readonly string[];
+}
+
+export interface ConnectionEntry {
+  /** IP protocol number. */
+  readonly protocol: number;
+  readonly isIpv6: boolean;
+  readonly zone: number;
+  readonly original: Tuple;
+  readonly reply: Tuple;
+  readonly mark: number;
+  readonly label: bigint;
+  /** When the connection ends unless a packet comes, in milliseconds. */
+  readonly expiresMs: number;
+  readonly tcp?: { readonly original: TcpPeer; readonly reply: TcpPeer };
+}
+
+function addresses(map: SharedMap, at: number): { src: string; dst: string } {
+  const { words } = map;
+  if (!isIpv6(words[at + CONN.KEY])) {
+    return { src: formatIpv4(words[at + CONN.SRC]), dst: formatIpv4(words[at + CONN.DST]) };
+  }
+  const annex = annexAt(map, words[at + CONN.SRC]);
+  return { src: formatIpv6(words, annex + ANNEX.SRC), dst: formatIpv6(words, annex + ANNEX.DST) };
+}
+
+/** OVS prints ICMP words for both protocols in both families; where the family does not fit they are all 0. */
+function ends(protocol: number, ports: number): Pick<Tuple, 'srcPort' | 'dstPort' | 'icmp'> {
+  if (protocol !== IPPROTO.ICMP && protocol !== IPPROTO.ICMPV6) {
+    return { srcPort: ports >>> 16, dstPort: ports & 0xffff };
+  }
+  return { srcPort: 0, dstPort: 0, icmp: { id: ports >>> 16, type: (ports >>> 8) & 0xff, code: 0 } };
+}
+
+function turned(protocol: number, ports: number): number {
+  if (protocol === IPPROTO.ICMP || protocol === IPPROTO.ICMPV6) {
+    return (ports & ~0xffff) | ((ports & 0xff) << 8) | ((ports >>> 8) & 0xff);
+  }
+  return (ports << 16) | (ports >>> 16);
+}
+
+function peer(word: number): TcpPeer {
+  const scale = (word >>> 8) & 0xff;
+  const flags: string[] = [];
+  if ((scale & SCALE_OFFERED) !== 0) flags.push('WINDOW_SCALE');
+  if ((scale & SCALE_UNKNOWN) !== 0) flags.push('BE_LIBERAL');
+  return { state: TCP_STATES[word & 0xff], windowScale: scale & SCALE_MASK, flags };
+}
+
+/** Copies the live record out. Needs the lock of its region. */
+export function readEntryLocked(map: SharedMap, record: number): ConnectionEntry {
+  const { words, doubles } = map;
+  const at = recordAt(map, record);
+  const key = words[at + CONN.KEY];
+  const protocol = protocolOf(key);
+  const ports = words[at + CONN.PORTS];
+  const { src, dst } = addresses(map, at);
+  const hasLabel = (words[at + CONN.STATUS] & STATUS_LABEL) !== 0;
+  return {
+    protocol,
+    isIpv6: isIpv6(key),
+    zone: zoneOf(key),
+    original: { src, dst, ...ends(protocol, ports) },
+    reply: { src: dst, dst: src, ...ends(protocol, turned(protocol, ports)) },
+    mark: words[at + CONN.MARK] >>> 0,
+    label: hasLabel ? readLabel(words, at + CONN.LABEL) : 0n,
+    expiresMs: expiryOf(doubles, at),
+    ...(protocol === IPPROTO.TCP
+      ? { tcp: { original: peer(words[at + CONN.ORIG_PEER]), reply: peer(words[at + CONN.REPLY_PEER]) } }
+      : {}),
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * The ct() action: what to do with a packet's connection. Compiled once into a few words of shared memory, and named
+ * by its number in a packet.
+ *
+ * Imports nothing. Imported by engine/ and the public API.
+ */
+export interface CtAction {
+  /** Conntrack zone, 0 to 65535. Default 0. */
+  readonly zone?: number;
+  /** Remember a new connection. Default true. */
+  readonly commit?: boolean;
+  /** A packet in the reply direction replaces the connection by one in its own direction; implies commit. */
+  readonly force?: boolean;
+  /** Sets the bits of ct_mark that are set in `mask` (default all 32). */
+  readonly mark?: { readonly value: number; readonly mask?: number };
+  /** Sets the bits of ct_label that are set in `mask` (default all 128). */
+  readonly label?: { readonly value: bigint; readonly mask?: bigint };
+}
+
+const ACTION_FIELDS = ['FLAGS', 'ZONE', 'MARK', 'MARK_MASK'] as const;
+/** Words of an action; LABEL and LABEL_MASK take four each. */
+export const ACTION = {
+  ...(Object.fromEntries(ACTION_FIELDS.map((name, word) => [name, word])) as Record<
+    (typeof ACTION_FIELDS)[number],
+    number
+  >),
+  LABEL: 4,
+  LABEL_MASK: 8,
+} as const;
+export const ACTION_WORDS = 16;
+/** Actions that an engine can hold. */
+export const MAX_ACTIONS = 256;
+
+/** Bits of FLAGS. */
+export const ACTION_COMMIT = 1 << 0;
+export const ACTION_FORCE = 1 << 1;
+export const ACTION_MARK = 1 << 2;
+export const ACTION_LABEL = 1 << 3;
+
+const ALL_LABEL_BITS = (1n << 128n) - 1n;
+
+function checkWhole(name: string, value: number, most: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > most) {
+    throw new RangeError(`${name} must be a whole number from 0 to ${most}: ${value}`);
+  }
+}
+
+function writeLabel(words: Int32Array, at: number, name: string, value: bigint): void {
+  if (value < 0n || value > ALL_LABEL_BITS) throw new RangeError(`${name} must have 128 bits at most: ${value}`);
+  for (let word = 0; word < 4; word++) words[at + word] = Number((value >> BigInt(32 * word)) & 0xffffffffn) | 0;
+}
+
+/**
+ * Writes an action at word `at`.
+ * @throws RangeError when a number is out of range; nothing is written then
+ */
+export function writeAction(words: Int32Array, at: number, action: CtAction): void {
+  const { zone = 0, commit = true, force = false, mark, label } = action;
+  checkWhole('zone', zone, 0xffff);
+  const made = new Int32Array(ACTION_WORDS);
+  made[ACTION.FLAGS] =
+    (commit || force ? ACTION_COMMIT : 0) |
+    (force ? ACTION_FORCE : 0) |
+    (mark ? ACTION_MARK : 0) |
+    (label ? ACTION_LABEL : 0);
+  made[ACTION.ZONE] = zone;
+  if (mark) {
+    const { value, mask = 0xffffffff } = mark;
+    checkWhole('mark value', value, 0xffffffff);
+    checkWhole('mark mask', mask, 0xffffffff);
+    made[ACTION.MARK] = value & mask;
+    made[ACTION.MARK_MASK] = mask;
+  }
+  if (label) {
+    const { value, mask = ALL_LABEL_BITS } = label;
+    writeLabel(made, ACTION.LABEL, 'label value', value & mask);
+    writeLabel(made, ACTION.LABEL_MASK, 'label mask', mask);
+  }
+  words.set(made, at);
+}

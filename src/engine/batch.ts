@@ -1,0 +1,108 @@
+/**
+ * A batch of packets in memory of its own: what callers hand to execute() and read the verdicts from.
+ *
+ * Imports packet, ../track/state. Imported by engine.ts, local.ts and the public API.
+ */
+import { PACKET, PACKET_WORDS } from './packet.js';
+
+const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, REASON, ZONE, MARK, LABEL } = PACKET;
+
+/** What the caller may say of a packet. */
+export interface PacketHints {
+  /** Bits of KNOWN. */
+  readonly known?: number;
+  /** Offset of the network layer in the frame, together with KNOWN.L3_IPV4 or KNOWN.L3_IPV6. */
+  readonly l3Offset?: number;
+  /** Number of the ct() action. Default 0, the first one defined. */
+  readonly action?: number;
+}
+
+export class PacketBatch {
+  /** Rows of PACKET_WORDS words. */
+  readonly packets: Int32Array;
+  /** The same memory as doubles. */
+  readonly times: Float64Array;
+  /** The frames, one after the other. */
+  readonly bytes: Uint8Array;
+  readonly frames: DataView;
+  /** Packets that fit. */
+  readonly capacity: number;
+  #length = 0;
+  #used = 0;
+
+  /**
+   * @param capacity packets that fit
+   * @param frameBytes bytes of frames that fit
+   */
+  constructor(capacity: number, frameBytes: number = capacity * 2048) {
+    this.capacity = capacity;
+    this.packets = new Int32Array(capacity * PACKET_WORDS);
+    this.times = new Float64Array(this.packets.buffer);
+    this.bytes = new Uint8Array(frameBytes);
+    this.frames = new DataView(this.bytes.buffer);
+  }
+
+  /** Packets in the batch. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Forgets all packets; their memory is used again. */
+  clear(): void {
+    this.#length = 0;
+    this.#used = 0;
+  }
+
+  /**
+   * Adds a packet; the frame is copied.
+   * @param timeMs when it was received, in milliseconds
+   * @returns false when the batch has no room for it
+   */
+  add(frame: Uint8Array, timeMs: number, hints: PacketHints = {}): boolean {
+    if (this.#length === this.capacity || this.#used + frame.length > this.bytes.length) return false;
+    const at = this.#length++ * PACKET_WORDS;
+    this.bytes.set(frame, this.#used);
+    this.packets[at + FRAME_OFFSET] = this.#used;
+    this.packets[at + FRAME_LENGTH] = frame.length;
+    this.packets[at + INPUT] = hints.known ?? 0;
+    this.packets[at + L3_OFFSET] = this.#used + (hints.l3Offset ?? 0);
+    this.times[(at + TIME) >>> 1] = timeMs;
+    this.packets[at + ACTION] = hints.action ?? 0;
+    this.packets[at + COOKIE] = 0;
+    this.packets[at + STATE] = 0;
+    this.packets[at + ZONE] = 0;
+    this.#used += frame.length;
+    return true;
+  }
+
+  /** ct_state of packet `index`: bits of CT. */
+  state(index: number): number {
+    return this.packets[index * PACKET_WORDS + STATE];
+  }
+
+  /** Reason code of packet `index`: see reasonName(). */
+  reason(index: number): number {
+    return this.packets[index * PACKET_WORDS + REASON];
+  }
+
+  zone(index: number): number {
+    return this.packets[index * PACKET_WORDS + ZONE];
+  }
+
+  /** ct_mark of packet `index`, unsigned. */
+  mark(index: number): number {
+    return this.packets[index * PACKET_WORDS + MARK] >>> 0;
+  }
+
+  /** ct_label of packet `index`. */
+  label(index: number): bigint {
+    return readLabel(this.packets, index * PACKET_WORDS + LABEL);
+  }
+}
+
+/** The 128-bit label whose four words begin at `at`, least significant first. */
+export function readLabel(words: Int32Array, at: number): bigint {
+  let label = 0n;
+  for (let word = 3; word >= 0; word--) label = (label << 32n) | BigInt(words[at + word] >>> 0);
+  return label;
+}

@@ -1,0 +1,59 @@
+/**
+ * What an engine counts: one list of events, and one row of counts per thread.
+ *
+ * A row is written by its thread alone, plainly; whoever reads the rows adds them up. A sum is exact whenever the
+ * engine is idle, because the reader has then acquired what the workers published; while packets flow it is a
+ * snapshot that may lag behind by a batch. Counts are doubles, exact up to 2^53.
+ *
+ * Imports ../reason. Imported by engine/ and the public API.
+ */
+import { REASON_COUNT, reasonName } from '../reason.js';
+
+const EVENTS = [
+  ['packets', 'packets judged'],
+  ['created', 'connections created'],
+  ['expired', 'connections removed because their time was up'],
+  ['replaced', 'connections removed because a new one took their place'],
+  ['deleted', 'connections removed by a flush or a deletion'],
+  ['lockWaits', 'times a region was locked for another thread'],
+  ['sweepSteps', 'steps of the sweeper that looked at records'],
+  ['sweepRecords', 'records that the sweeper looked at'],
+  ['sweepLockMs', 'milliseconds for which the sweeper held locks'],
+  ['sweepLongestLockMs', 'longest time for which the sweeper held a lock, in milliseconds'],
+] as const satisfies readonly (readonly [name: string, note: string])[];
+
+export type EventName = (typeof EVENTS)[number][0];
+
+/** Place of an event's count in a row. The counts of the reasons follow, in the order of their codes. */
+export const EVENT = Object.fromEntries(EVENTS.map(([name], place) => [name, place])) as Readonly<
+  Record<EventName, number>
+>;
+export const REASON_COUNTS_AT = EVENTS.length;
+
+/** Doubles of a row: a multiple of a cache line, so that two threads never write to the same one. */
+export const COUNTER_ROW = Math.ceil((EVENTS.length + REASON_COUNT) / 8) * 8;
+
+/** Events that are a maximum rather than a sum. */
+const MAXIMA: ReadonlySet<number> = new Set([EVENT.sweepLongestLockMs]);
+
+export interface Counters {
+  readonly events: Readonly<Record<EventName, number>>;
+  /** Packets by the name of their reason; reasons that never occurred are left out. */
+  readonly reasons: Readonly<Record<string, number>>;
+}
+
+/** Adds up all rows. */
+export function readCounters(rows: Float64Array): Counters {
+  const total = new Float64Array(COUNTER_ROW);
+  for (let at = 0; at < rows.length; at++) {
+    const place = at % COUNTER_ROW;
+    total[place] = MAXIMA.has(place) ? Math.max(total[place], rows[at]) : total[place] + rows[at];
+  }
+  const reasons: Record<string, number> = {};
+  for (let code = 0; code < REASON_COUNT; code++) {
+    const count = total[REASON_COUNTS_AT + code];
+    if (count > 0) reasons[reasonName(code)] = count;
+  }
+  const events = Object.fromEntries(EVENTS.map(([name], place) => [name, total[place]])) as Record<EventName, number>;
+  return { events, reasons };
+}

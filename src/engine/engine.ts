@@ -1,0 +1,230 @@
+/**
+ * The engine with workers: opening, feeding, asking and closing. Shards and the sweeper are one long task each in a
+ * Piscina pool; packets and verdicts travel through shared memory, the pool only starts, stops and reports failures.
+ *
+ * Imports the other files of engine/, piscina. Imported by the public API and cli/.
+ */
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { CtAction } from './action.js';
+import type { PacketBatch } from './batch.js';
+import { type Counters, readCounters } from './counters.js';
+import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle } from './memory.js';
+import { type EngineOptions, memoryOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { PACKET, PACKET_WORDS } from './packet.js';
+import { Producer } from './producer.js';
+import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
+import { createTracker, defineAction, type Tracker } from './tracker.js';
+
+/** Numbers of the threads that take locks: the control side, the sweeper, then the shards. */
+const CONTROL_OWNER = 1;
+const SWEEPER_OWNER = 2;
+const FIRST_SHARD_OWNER = 3;
+
+/** How long workers may take to start, and to stop after their last packet. */
+const START_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 10_000;
+/** Between two looks at whether all workers have started. */
+const POLL_MS = 2;
+/** A verdict is waited for in slices, so that the failure of a worker is noticed. */
+const WAIT_MS = 100;
+/** Calls of execute() that may wait for their turn. */
+const MAX_WAITING = 1024;
+
+/** What a shard worker is started with. */
+export interface ShardTask {
+  readonly memory: MemoryHandle;
+  readonly ring: SharedArrayBuffer;
+  readonly owner: number;
+}
+
+/** What the sweeper is started with. */
+export interface SweeperTask {
+  readonly memory: MemoryHandle;
+  readonly owner: number;
+}
+
+const WORKERS = new URL('../../workers/', import.meta.url);
+const SHARD_FILE = fileURLToPath(new URL('shard.js', WORKERS));
+const SWEEPER_FILE = fileURLToPath(new URL('sweeper.js', WORKERS));
+
+function sleep(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms));
+}
+
+export class Engine {
+  readonly memory: EngineMemory;
+  readonly shards: number;
+  /** The control side's own hold on the table: for dumps and deletions. */
+  readonly tracker: Tracker;
+  /** Feeds the shards directly. Not to be mixed with execute() calls that are under way. */
+  readonly producer: Producer;
+  readonly #rings: readonly Ring[];
+  readonly #pool: Piscina;
+  readonly #tasks: Promise<void>[] = [];
+  #failure: Error | undefined;
+  #isClosing = false;
+  #closed: Promise<void> | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #waiting = 0;
+
+  private constructor(options: ResolvedOptions) {
+    this.shards = options.shards;
+    this.memory = createMemory(memoryOptions(options, FIRST_SHARD_OWNER - 1));
+    this.tracker = createTracker(this.memory, CONTROL_OWNER);
+    const rings = Array.from({ length: options.shards }, () => createRing(options.ringPackets, options.ringBytes));
+    this.#rings = rings.map(attachRing);
+    const { control } = this.memory;
+    this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1]);
+    const threads = options.shards + 1;
+    this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
+    const memory = handleOf(this.memory);
+    rings.forEach((ring, shard) => {
+      const task: ShardTask = { memory, ring, owner: FIRST_SHARD_OWNER + shard };
+      this.#start(`shard ${shard}`, task, SHARD_FILE);
+    });
+    const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
+    this.#start('sweeper', sweeper, SWEEPER_FILE);
+  }
+
+  /**
+   * Opens an engine and waits until its workers run.
+   * @throws RangeError when an option is out of range; Error when a worker fails to start
+   */
+  static async open(options: EngineOptions = {}): Promise<Engine> {
+    const engine = new Engine(resolveOptions(options));
+    try {
+      await engine.#waitUntilReady();
+    } catch (error) {
+      await engine.#pool.destroy();
+      throw error;
+    }
+    return engine;
+  }
+
+  #start(name: string, task: ShardTask | SweeperTask, filename: string): void {
+    const run: Promise<void> = this.#pool.run(task, { filename });
+    const ended = run.then(
+      () => {
+        if (!this.#isClosing) this.#fail(name, 'ended although nobody stopped it');
+      },
+      (error: unknown) => this.#fail(name, error instanceof Error ? error.message : String(error)),
+    );
+    this.#tasks.push(ended);
+  }
+
+  #fail(name: string, why: string): void {
+    this.#failure ??= new Error(`${name} failed: ${why}`);
+  }
+
+  async #waitUntilReady(): Promise<void> {
+    for (let waited = 0; waited < START_TIMEOUT_MS; waited += POLL_MS) {
+      this.checkFailure();
+      const ready = Atomics.load(this.memory.control, CONTROL.READY); // acquires nothing that is read here
+      if (ready === this.shards + 1) return;
+      await sleep(POLL_MS);
+    }
+    throw new Error(`the workers did not start within ${START_TIMEOUT_MS} ms`);
+  }
+
+  /** @throws Error when a worker has failed: the engine can then only be closed */
+  checkFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
+  defineAction(action: CtAction): number {
+    return defineAction(this.memory, action);
+  }
+
+  /**
+   * Judges all packets of the batch: each in its shard, the packets of a connection in their order. Resolves when the
+   * verdicts are in the batch. Calls that overlap take turns.
+   * @throws Error when a worker has failed, the engine is closed, or too many calls wait for their turn
+   */
+  async execute(batch: PacketBatch): Promise<void> {
+    if (this.#isClosing) throw new Error('the engine is closed');
+    if (this.#waiting === MAX_WAITING) throw new Error(`${MAX_WAITING} batches are waiting already`);
+    this.#waiting++;
+    const mine = this.#turn.then(() => this.#run(batch));
+    this.#turn = mine.catch(() => undefined);
+    try {
+      await mine;
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  async #run(batch: PacketBatch): Promise<void> {
+    let pushed = 0;
+    for (let read = 0; read < batch.length; ) {
+      while (pushed < batch.length && this.#push(batch, pushed)) pushed++;
+      this.producer.publish();
+      const ready = this.#collect(batch, read);
+      read += ready;
+      if (ready > 0) continue;
+      this.checkFailure();
+      await this.producer.verdictArrival(WAIT_MS);
+    }
+  }
+
+  #push(batch: PacketBatch, index: number): boolean {
+    const { packets, times, bytes, frames } = batch;
+    const at = index * PACKET_WORDS;
+    const start = packets[at + PACKET.FRAME_OFFSET];
+    const end = start + packets[at + PACKET.FRAME_LENGTH];
+    const timeMs = times[(at + PACKET.TIME) >>> 1];
+    const known = packets[at + PACKET.INPUT];
+    const l3 = packets[at + PACKET.L3_OFFSET];
+    return this.producer.tryPush(bytes, frames, start, end, known, l3, timeMs, packets[at + PACKET.ACTION], index);
+  }
+
+  /** Copies the verdicts that are there into the batch, from packet `read` on. @returns how many */
+  #collect(batch: PacketBatch, read: number): number {
+    let count = 0;
+    for (let at = this.producer.peek(); at >= 0; at = this.producer.peek()) {
+      const row = (read + count++) * PACKET_WORDS;
+      const verdict = this.producer.verdicts.subarray(at + PACKET.STATE, at + PACKET_WORDS);
+      batch.packets.set(verdict, row + PACKET.STATE);
+      this.producer.release();
+    }
+    return count;
+  }
+
+  /** Connections in the table, ended ones that the sweeper has not removed included. */
+  get connectionCount(): number {
+    return Atomics.load(this.memory.control, CONTROL.CONNECTIONS); // a count, orders nothing
+  }
+
+  /** What was counted so far; exact while no packets are under way. */
+  counters(): Counters {
+    return readCounters(this.memory.counters);
+  }
+
+  /**
+   * Waits for the packets under way, stops the workers and frees their threads. Calls after the first return the same
+   * promise. Does not throw for a worker that has failed earlier.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await this.#turn;
+    this.#isClosing = true;
+    const { control } = this.memory;
+    Atomics.store(control, CONTROL.STOP, 1); // publishes the wish; workers finish their rings first
+    Atomics.add(control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
+    Atomics.notify(control, CONTROL.SWEEP_WAKE);
+    for (const ring of this.#rings) wakeAll(ring);
+    const timeout = new AbortController();
+    const late = new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, STOP_TIMEOUT_MS);
+      timeout.signal.addEventListener('abort', () => clearTimeout(timer));
+    });
+    await Promise.race([Promise.all(this.#tasks), late]);
+    timeout.abort();
+    await this.#pool.destroy();
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The engine without workers: the same tracker on the calling thread. For tests, for benchmarks, and for a gateway
+ * that has threads of its own.
+ *
+ * Imports batch, memory, options, process, sweep, tracker. Imported by the public API.
+ */
+import type { CtAction } from './action.js';
+import type { PacketBatch } from './batch.js';
+import { type Counters, readCounters } from './counters.js';
+import { CONTROL, createMemory, type EngineMemory } from './memory.js';
+import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
+import { processPackets } from './process.js';
+import { createSweepCursor, sweepAll } from './sweep.js';
+import { createTracker, defineAction, type Tracker } from './tracker.js';
+
+export class LocalEngine {
+  readonly memory: EngineMemory;
+  readonly tracker: Tracker;
+  readonly #cursor = createSweepCursor();
+
+  /** @throws RangeError when an option is out of range or the memory is not to be had */
+  constructor(options: TableOptions = {}) {
+    this.memory = createMemory(memoryOptions(resolveOptions({ ...options, shards: 1, clock: 'packets' }), 0));
+    this.tracker = createTracker(this.memory, 1);
+  }
+
+  /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
+  defineAction(action: CtAction): number {
+    return defineAction(this.memory, action);
+  }
+
+  /** Judges all packets of the batch, in order. */
+  execute(batch: PacketBatch): void {
+    this.tracker.frames = batch.frames;
+    processPackets(this.tracker, batch.packets, batch.times, 0, batch.length);
+  }
+
+  /** Removes every connection that has ended by `nowMs`. */
+  sweep(nowMs: number): void {
+    sweepAll(this.tracker, this.#cursor, nowMs);
+  }
+
+  /** Connections in the table, ended ones that no sweep has removed included. */
+  get connectionCount(): number {
+    return Atomics.load(this.memory.control, CONTROL.CONNECTIONS); // a count, orders nothing
+  }
+
+  counters(): Counters {
+    return readCounters(this.memory.counters);
+  }
+}

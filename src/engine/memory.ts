@@ -1,0 +1,132 @@
+/**
+ * The memory that the threads of an engine share, beside its rings: the connection table and a small control block
+ * with settings, timeouts, actions and counts.
+ *
+ * Imports sharedarraybuffer-hashmap, track/, counters, action. Imported by engine/.
+ */
+
+import { attachMap, createMap, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
+import { defaultTimeoutsMs } from '../track/timeouts.js';
+import { ACTION_WORDS, MAX_ACTIONS } from './action.js';
+import { COUNTER_ROW } from './counters.js';
+
+/**
+ * Words of the control block. `init` is written before any other thread is started and read-only from then on,
+ * `atomic` only touched through Atomics. CONNECTIONS has a line of its own, since every creation writes it.
+ */
+const CONTROL_FIELDS = [
+  ['THREADS', 0, 'init', 'rows of counts'],
+  ['KEY0', 1, 'init', 'first word of the secret key of the hash'],
+  ['KEY1', 2, 'init', 'second word'],
+  ['IS_WALL_CLOCK', 3, 'init', '1: the sweeper goes by the wall clock; 0: by the times of the packets'],
+  ['MAX_CONNECTIONS', 4, 'atomic', 'connections that may exist'],
+  ['CHECKS_SEQUENCE', 5, 'atomic', '1: TCP sequence numbers are checked'],
+  ['SWEEP_INTERVAL_MS', 6, 'atomic', 'pause of the sweeper between two passes'],
+  ['STOP', 7, 'atomic', '1: workers finish what is in their rings and end'],
+  ['SWEEP_WAKE', 8, 'atomic', 'the sweeper sleeps on this word; changed and notified to wake it'],
+  ['ACTIONS', 9, 'atomic', 'ct() actions defined so far'],
+  ['READY', 10, 'atomic', 'workers that have attached and entered their loops'],
+  ['CONNECTIONS', 16, 'atomic', 'connections that exist'],
+] as const satisfies readonly (readonly [name: string, word: number, guard: 'init' | 'atomic', note: string])[];
+
+export const CONTROL = Object.fromEntries(CONTROL_FIELDS.map(([name, word]) => [name, word])) as Readonly<
+  Record<(typeof CONTROL_FIELDS)[number][0], number>
+>;
+
+const CONTROL_WORDS = 32;
+const TIMEOUTS_AT = CONTROL_WORDS;
+/** Doubles kept for timeouts; there are eleven. */
+const TIMEOUT_DOUBLES = 16;
+const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
+const COUNTERS_AT = ACTIONS_AT + MAX_ACTIONS * ACTION_WORDS;
+
+/** Words per region for the engine: the time of the latest packet, a double. */
+const REGION_CLOCK_WORDS = 2;
+
+/** What a worker needs to attach to; can be posted to another thread. */
+export interface MemoryHandle {
+  readonly table: SharedArrayBuffer;
+  readonly control: SharedArrayBuffer;
+}
+
+export interface EngineMemory {
+  readonly map: SharedMap;
+  readonly control: Int32Array;
+  /** Milliseconds, indexed by TIMEOUT. */
+  readonly timeoutsMs: Float64Array;
+  /** MAX_ACTIONS actions of ACTION_WORDS words. */
+  readonly actions: Int32Array;
+  /** One row of COUNTER_ROW doubles per thread. */
+  readonly counters: Float64Array;
+}
+
+export interface MemoryOptions {
+  /** Regions of the table, each with a lock: as many as threads work on it. */
+  readonly regions: number;
+  /** Threads that have a row of counts. */
+  readonly threads: number;
+  readonly maxConnections: number;
+  /** How many of them may be IPv6. */
+  readonly maxIpv6Connections: number;
+  /** Secret key of the hash, two 32-bit words. */
+  readonly hashKey: readonly [number, number];
+  readonly isWallClock: boolean;
+  readonly checksSequence: boolean;
+  readonly sweepIntervalMs: number;
+}
+
+/**
+ * Records each region must have room for, so that `total` fit into all of them although a hash fills them unevenly:
+ * the average and six standard deviations of the binomial distribution.
+ */
+function shareOf(total: number, regions: number): number {
+  if (regions === 1) return total;
+  const mean = total / regions;
+  return Math.min(total, Math.ceil(mean + 6 * Math.sqrt(mean) + 8));
+}
+
+/** @throws RangeError when a size is out of range or the memory is not to be had */
+export function createMemory(options: MemoryOptions): EngineMemory {
+  const map = createMap({
+    regions: options.regions,
+    recordsPerRegion: shareOf(options.maxConnections, options.regions),
+    recordWords: CONN_WORDS,
+    annexesPerRegion: shareOf(options.maxIpv6Connections, options.regions),
+    annexWords: ANNEX_WORDS,
+    regionUserWords: REGION_CLOCK_WORDS,
+  });
+  const words = COUNTERS_AT + options.threads * COUNTER_ROW * 2;
+  const memory = viewOf(map, new SharedArrayBuffer(words * 4), options.threads);
+  memory.timeoutsMs.set(defaultTimeoutsMs());
+  const { control } = memory;
+  control[CONTROL.KEY0] = options.hashKey[0];
+  control[CONTROL.KEY1] = options.hashKey[1];
+  control[CONTROL.IS_WALL_CLOCK] = options.isWallClock ? 1 : 0;
+  control[CONTROL.MAX_CONNECTIONS] = options.maxConnections;
+  control[CONTROL.CHECKS_SEQUENCE] = options.checksSequence ? 1 : 0;
+  control[CONTROL.SWEEP_INTERVAL_MS] = options.sweepIntervalMs;
+  Atomics.store(control, CONTROL.THREADS, options.threads); // publishes the settings written above
+  return memory;
+}
+
+export function handleOf(memory: EngineMemory): MemoryHandle {
+  return { table: memory.map.buffer, control: memory.control.buffer as SharedArrayBuffer };
+}
+
+/** @throws TypeError when the table is not one of this version */
+export function attachMemory(handle: MemoryHandle): EngineMemory {
+  const head = new Int32Array(handle.control, 0, CONTROL_WORDS);
+  const threads = Atomics.load(head, CONTROL.THREADS); // acquires the settings
+  return viewOf(attachMap(handle.table), handle.control, threads);
+}
+
+function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number): EngineMemory {
+  return {
+    map,
+    control: new Int32Array(control, 0, COUNTERS_AT),
+    timeoutsMs: new Float64Array(control, TIMEOUTS_AT * 4, TIMEOUT_DOUBLES),
+    actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
+    counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
+  };
+}

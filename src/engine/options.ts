@@ -1,0 +1,108 @@
+/**
+ * What an engine can be told when it is opened: names, defaults and limits.
+ *
+ * Imports memory. Imported by engine.ts, local.ts and the public API.
+ */
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import type { MemoryOptions } from './memory.js';
+
+/** What every engine can be told. */
+export interface TableOptions {
+  /** Connections that may exist. Default 1,000,000. The memory for them is taken at once. */
+  readonly maxConnections?: number;
+  /** How many of them may be IPv6, each of which takes 64 bytes more. Default: all. */
+  readonly maxIpv6Connections?: number;
+  /** TCP sequence numbers are checked against the windows. Default true. */
+  readonly checksSequence?: boolean;
+  /** Makes the secret key of the hash from a number, so that runs can be repeated. Default: a random key. */
+  readonly seed?: number;
+}
+
+/** What an engine with workers can be told besides. */
+export interface EngineOptions extends TableOptions {
+  /** Shard workers. Default: one less than the machine has processors, at least 1. */
+  readonly shards?: number;
+  /** Whose time ends connections: the wall clock's (default) or that of the packets. */
+  readonly clock?: 'wall' | 'packets';
+  /** Pause of the sweeper between two passes, in milliseconds. Default 1000. */
+  readonly sweepIntervalMs?: number;
+  /** Packets that fit into a shard's ring, a power of two. Default 4096. */
+  readonly ringPackets?: number;
+  /** Bytes of frames that fit into a shard's ring. Default 8 MiB. */
+  readonly ringBytes?: number;
+}
+
+export type ResolvedOptions = Required<Omit<EngineOptions, 'seed'>> & { readonly hashKey: readonly [number, number] };
+
+const MAX_SHARDS = 256;
+const MAX_CONNECTIONS = 32_000_000;
+const MIN_RING_BYTES = 1 << 20;
+const MAX_RING_BYTES = 1 << 30;
+const DAY_MS = 86_400_000;
+
+/** An odd multiplier (from the golden ratio) that turns a seed into a second word. */
+const SEED_MIX = 0x9e3779b1 | 0;
+
+function checkRange(name: string, value: number, least: number, most: number): number {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
+}
+
+function hashKeyOf(seed: number | undefined): readonly [number, number] {
+  if (seed === undefined) {
+    const bytes = randomBytes(8);
+    return [bytes.readInt32LE(0), bytes.readInt32LE(4)];
+  }
+  checkRange('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  return [seed | 0, Math.imul(seed ^ Math.floor(seed / 2 ** 32), SEED_MIX) | 0];
+}
+
+/** Fills in defaults. @throws RangeError that names the option that is out of range */
+export function resolveOptions(options: EngineOptions): ResolvedOptions {
+  const {
+    shards = Math.max(1, availableParallelism() - 1),
+    maxConnections = 1_000_000,
+    maxIpv6Connections = maxConnections,
+    checksSequence = true,
+    clock = 'wall',
+    sweepIntervalMs = 1000,
+    ringPackets = 4096,
+    ringBytes = 8 << 20,
+    seed,
+  } = options;
+  checkRange('shards', shards, 1, MAX_SHARDS);
+  checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
+  checkRange('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
+  checkRange('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
+  checkRange('ringPackets', ringPackets, 64, 1 << 20);
+  if ((ringPackets & (ringPackets - 1)) !== 0)
+    throw new RangeError(`ringPackets must be a power of two: ${ringPackets}`);
+  checkRange('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
+  if (clock !== 'wall' && clock !== 'packets') throw new RangeError(`clock must be wall or packets: ${String(clock)}`);
+  return {
+    shards,
+    maxConnections,
+    maxIpv6Connections,
+    checksSequence,
+    clock,
+    sweepIntervalMs,
+    ringPackets,
+    ringBytes,
+    hashKey: hashKeyOf(seed),
+  };
+}
+
+/** What the memory needs to know. @param extraThreads threads besides the shards that take locks */
+export function memoryOptions(options: ResolvedOptions, extraThreads: number): MemoryOptions {
+  return {
+    regions: options.shards,
+    threads: options.shards + extraThreads,
+    maxConnections: options.maxConnections,
+    maxIpv6Connections: options.maxIpv6Connections,
+    hashKey: options.hashKey,
+    isWallClock: options.clock === 'wall',
+    checksSequence: options.checksSequence,
+    sweepIntervalMs: options.sweepIntervalMs,
+  };
+}

@@ -1,0 +1,38 @@
+/**
+ * A packet on its way through the engine: what the caller says of it and what the engine answers, PACKET_WORDS words
+ * of shared or private memory. Rings and batches are rows of these, so the same loop works on both, and a driver can
+ * write them without knowing more than this list.
+ *
+ * The words of the input part belong to the caller, those of the output part to the engine until it has published the
+ * packet. A packet that comes again (recirculation) brings its output words back as input, as OVS's metadata does.
+ *
+ * Imports nothing. Imported by engine/, control/, cli/ and the public API.
+ */
+const PACKET_FIELDS = [
+  // Input.
+  ['FRAME_OFFSET', 0, 'first byte of the frame in the frame memory'],
+  ['FRAME_LENGTH', 1, 'its bytes'],
+  ['INPUT', 2, 'bits of KNOWN'],
+  ['L3_OFFSET', 3, 'first byte of the IP header in the frame memory; read only when INPUT names the network layer'],
+  ['TIME', 4, 'milliseconds, a double in two words'],
+  ['ACTION', 6, 'number of the ct() action to run'],
+  ['COOKIE', 7, 'the caller’s own; the engine does not look at it'],
+  // Output.
+  ['STATE', 8, 'ct_state; 0 before the first ct()'],
+  ['REASON', 9, 'why: a code of REASON'],
+  ['ZONE', 10, 'ct_zone'],
+  ['MARK', 11, 'ct_mark'],
+  ['LABEL', 12, 'ct_label, four words, least significant first'],
+  ['TUPLE_PROTOCOL', 16, 'original tuple: protocol and family as in FACT.PROTOCOL; 0 when there is none'],
+  ['TUPLE_PORTS', 17, 'source port << 16 | destination port; ICMP: type << 16 | code'],
+  ['TUPLE_SRC', 18, 'four words; an IPv4 address is in the last, the others are then not written'],
+  ['TUPLE_DST', 22, ''],
+  ['CONNECTION', 26, 'record number of the packet’s connection, 0 when it has none'],
+] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
+
+export const PACKET = Object.fromEntries(PACKET_FIELDS.map(([name, word]) => [name, word])) as Readonly<
+  Record<(typeof PACKET_FIELDS)[number][0], number>
+>;
+
+/** Two cache lines. */
+export const PACKET_WORDS = 32;

@@ -1,0 +1,230 @@
+/**
+ * The feeding side: steers packets to the shards' rings and hands the verdicts back in the order of the packets.
+ *
+ * Steering parses each frame just far enough for its key, leaves all checksums to the shard, and tells it where the
+ * network layer begins. Both directions of a connection, and the ICMP errors about it, come to the same shard.
+ *
+ * One thread at a time. Imports hash, packet, ring, memory, wire/. Imported by engine.ts and the public API.
+ */
+import { REASON } from '../reason.js';
+import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../wire/facts.js';
+import { KNOWN } from '../wire/known.js';
+import { parseFrame } from '../wire/parse.js';
+import { hashKey, partOf } from './hash.js';
+import { PACKET, PACKET_WORDS } from './packet.js';
+import { attachRing, processed, processedArrival, publishProduced, type Ring, waitForProcessed } from './ring.js';
+
+const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, ZONE } = PACKET;
+const L3_NAMED = KNOWN.L3_IPV4 | KNOWN.L3_IPV6 | KNOWN.L3_OTHER;
+
+/** Frames start on cache lines, and the bytes behind one are room for a payload that NAT makes longer. */
+const FRAME_ALIGN = 64;
+const FRAME_TAIL = 64;
+/**
+ * A longer frame is cut: an IP packet is 64 KiB at the most, and OVS refuses one with as much padding behind it, so
+ * that the rest cannot change the verdict.
+ */
+const MAX_FRAME = 256 * 1024;
+
+/** A ring as its producer sees it. */
+interface Lane {
+  readonly ring: Ring;
+  /** Packets filled, published and released so far, modulo 2^32. */
+  filled: number;
+  published: number;
+  released: number;
+  /** Next free byte of the frame memory, bytes in use, and the bytes each slot has taken. */
+  head: number;
+  used: number;
+  readonly taken: Int32Array;
+}
+
+export class Producer {
+  readonly #lanes: readonly Lane[];
+  readonly #key0: number;
+  readonly #key1: number;
+  readonly #facts = new Int32Array(FACT_WORDS);
+  /** The shard of each packet that is under way, in order, as a ring. */
+  readonly #order: Uint16Array;
+  #first = 0;
+  #count = 0;
+  /** Takes turns for frames that belong to no shard. */
+  #turn = 0;
+  /** What steering found out about a frame: bits of KNOWN to add, and the network layer's offset. */
+  #learned = 0;
+  #l3 = 0;
+  /** The ring of the packet that peek() found. */
+  #current: Lane | undefined;
+
+  constructor(rings: readonly SharedArrayBuffer[], key0: number, key1: number) {
+    this.#lanes = rings.map(buffer => {
+      const ring = attachRing(buffer);
+      return { ring, filled: 0, published: 0, released: 0, head: 0, used: 0, taken: new Int32Array(ring.capacity) };
+    });
+    const capacity = this.#lanes.reduce((sum, lane) => sum + lane.ring.capacity, 0);
+    this.#order = new Uint16Array(capacity);
+    this.#key0 = key0;
+    this.#key1 = key1;
+  }
+
+  /** Packets pushed whose verdicts have not been released. */
+  get pending(): number {
+    return this.#count;
+  }
+
+  /**
+   * Copies a frame into the ring of its shard. Nothing is judged before publish().
+   *
+   * @param bytes memory that holds the frame, with a DataView on the same memory in `view`
+   * @param known bits of KNOWN
+   * @param l3 offset of the network layer in `bytes`, read only when `known` names it
+   * @returns false when that shard's ring is full: read verdicts and release() them first
+   */
+  tryPush(
+    bytes: Uint8Array,
+    view: DataView,
+    start: number,
+    end: number,
+    known: number,
+    l3: number,
+    timeMs: number,
+    action: number,
+    cookie: number,
+  ): boolean {
+    const stop = Math.min(end, start + MAX_FRAME);
+    const shard = this.#steer(view, start, stop, known, l3);
+    const lane = this.#lanes[shard];
+    const slot = lane.filled & (lane.ring.capacity - 1);
+    const offset = this.#takeFrame(lane, slot, stop - start);
+    if (offset < 0) return false;
+    lane.ring.bytes.set(bytes.subarray(start, stop), offset);
+    const { packets, times } = lane.ring;
+    const at = slot * PACKET_WORDS;
+    packets[at + FRAME_OFFSET] = offset;
+    packets[at + FRAME_LENGTH] = stop - start;
+    packets[at + INPUT] = known | this.#learned;
+    packets[at + L3_OFFSET] = this.#l3 - start + offset;
+    times[(at + TIME) >>> 1] = timeMs;
+    packets[at + ACTION] = action;
+    packets[at + COOKIE] = cookie;
+    packets[at + STATE] = 0;
+    packets[at + ZONE] = 0;
+    lane.filled = (lane.filled + 1) | 0;
+    this.#order[(this.#first + this.#count++) % this.#order.length] = shard;
+    return true;
+  }
+
+  #steer(view: DataView, start: number, end: number, known: number, l3: number): number {
+    const facts = this.#facts;
+    const reason = parseFrame(view, start, end, known | KNOWN.NO_CHECKSUMS, l3, facts, 0);
+    const isNamed = (known & L3_NAMED) !== 0;
+    this.#learned = 0;
+    this.#l3 = l3;
+    if (reason !== REASON.none) return this.#steerUnkeyed(reason);
+    if (!isNamed) {
+      this.#learned = (facts[FACT.PROTOCOL] & FAMILY_IPV6) !== 0 ? KNOWN.L3_IPV6 : KNOWN.L3_IPV4;
+      this.#l3 = facts[FACT.L3];
+    }
+    hashKey(facts, 0, this.#key0, this.#key1);
+    return partOf(facts[FACT.HASH], this.#lanes.length);
+  }
+
+  /** A fragment goes by its addresses; a packet without a key goes to each shard in turn. */
+  #steerUnkeyed(reason: number): number {
+    if (reason === REASON['ipv4-fragment'] || reason === REASON['ipv6-fragment']) {
+      const facts = this.#facts;
+      facts[FACT.PORTS] = 0;
+      facts[FACT.PORTS_REVERSED] = 0;
+      facts[FACT.PROTOCOL] &= FAMILY_IPV6;
+      hashKey(facts, 0, this.#key0, this.#key1);
+      return partOf(facts[FACT.HASH], this.#lanes.length);
+    }
+    this.#turn = (this.#turn + 1) % this.#lanes.length;
+    return this.#turn;
+  }
+
+  /** Takes room for a frame; -1 when the ring has no slot or no room. */
+  #takeFrame(lane: Lane, slot: number, length: number): number {
+    const { ring } = lane;
+    if (((lane.filled - lane.released) | 0) >= ring.capacity) return -1;
+    const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
+    const isWrapped = lane.head + size > ring.bytes.length;
+    const taken = size + (isWrapped ? ring.bytes.length - lane.head : 0);
+    if (lane.used + taken > ring.bytes.length) return -1;
+    const offset = isWrapped ? 0 : lane.head;
+    lane.head = offset + size;
+    lane.used += taken;
+    lane.taken[slot] = taken;
+    return offset;
+  }
+
+  /** Hands all pushed packets to their shards. */
+  publish(): void {
+    for (const lane of this.#lanes) {
+      if (lane.published === lane.filled) continue;
+      lane.published = lane.filled;
+      publishProduced(lane.ring, lane.filled);
+    }
+  }
+
+  /**
+   * The oldest packet that was pushed, if its verdict is there: read it in `verdicts` at the word that is returned, and
+   * its frame in `frameBytes`; both are valid until release().
+   * @returns -1 when there is no packet or its verdict is not there yet
+   */
+  peek(): number {
+    if (this.#count === 0) return -1;
+    const lane = this.#lanes[this.#order[this.#first]];
+    if (((processed(lane.ring) - lane.released) | 0) <= 0) return -1;
+    this.#current = lane;
+    return (lane.released & (lane.ring.capacity - 1)) * PACKET_WORDS;
+  }
+
+  /** Memory of the packet that peek() found. */
+  get verdicts(): Int32Array {
+    return this.#currentLane().ring.packets;
+  }
+
+  get frameBytes(): Uint8Array {
+    return this.#currentLane().ring.bytes;
+  }
+
+  /** The shard that judged the packet that peek() found. */
+  get shard(): number {
+    return this.#order[this.#first];
+  }
+
+  #currentLane(): Lane {
+    if (this.#current === undefined) throw new Error('peek() has not found a packet');
+    return this.#current;
+  }
+
+  /** Gives the slot of the packet that peek() found back. */
+  release(): void {
+    const lane = this.#currentLane();
+    lane.used -= lane.taken[lane.released & (lane.ring.capacity - 1)];
+    lane.released = (lane.released + 1) | 0;
+    this.#first = (this.#first + 1) % this.#order.length;
+    this.#count--;
+    this.#current = undefined;
+  }
+
+  /** Blocks until the verdict of the oldest packet may be there, for `ms` milliseconds at the most. */
+  waitForVerdict(ms: number): void {
+    const lane = this.#waitingLane();
+    if (lane !== undefined) waitForProcessed(lane.ring, lane.released, ms);
+  }
+
+  /** The same without blocking the thread. */
+  async verdictArrival(ms: number): Promise<void> {
+    const lane = this.#waitingLane();
+    if (lane !== undefined) await processedArrival(lane.ring, lane.released, ms);
+  }
+
+  /** The ring of the oldest packet, if its verdict is not there: all its verdicts so far are then released. */
+  #waitingLane(): Lane | undefined {
+    if (this.#count === 0) return undefined;
+    const lane = this.#lanes[this.#order[this.#first]];
+    return processed(lane.ring) === lane.released ? lane : undefined;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The ring between one producer and one shard: packets in, verdicts out, in the same place.
+ *
+ * A slot is a packet of PACKET_WORDS words (packet.ts); its frame lies in the frame memory behind the slots. The
+ * producer fills slots and publishes them by moving PRODUCED; the shard judges them in place, rewriting frames where
+ * it must, and publishes the verdicts by moving PROCESSED; the producer reads them and reuses the slots. So one ring
+ * serves both ways, a packet is copied once at the most, and a full ring is the back-pressure.
+ *
+ * ```
+ *      released            PROCESSED             PRODUCED          released + capacity
+ *   ──────┬────────────────────┬──────────────────────┬───────────────────┬──────
+ *         │ verdicts to read   │ packets to judge     │ free to fill      │
+ * ```
+ *
+ * Both counts run freely modulo 2^32 and are written by one side each. Imports packet. Imported by producer.ts and
+ * workers/, through engine/.
+ */
+import { PACKET_WORDS } from './packet.js';
+
+/** PRODUCED, PROCESSED and the two SLEEPS words have a cache line each. All are touched only through Atomics. */
+const RING = {
+  PRODUCED: 0,
+  PROCESSED: 16,
+  PRODUCER_SLEEPS: 32,
+  CONSUMER_SLEEPS: 48,
+  CAPACITY: 64,
+  FRAME_BYTES: 65,
+} as const;
+const HEADER_WORDS = 80;
+
+/** Looks at the other side's count before going to sleep: some 20 µs. */
+const SPINS = 1000;
+
+export interface Ring {
+  readonly control: Int32Array;
+  /** The slots: `capacity` packets. */
+  readonly packets: Int32Array;
+  /** The same memory, for the packets' times. */
+  readonly times: Float64Array;
+  /** The frame memory. */
+  readonly bytes: Uint8Array;
+  readonly frames: DataView;
+  /** A power of two. */
+  readonly capacity: number;
+}
+
+/**
+ * @param capacity packets, a power of two
+ * @param frameBytes bytes of frame memory
+ */
+export function createRing(capacity: number, frameBytes: number): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer((HEADER_WORDS + capacity * PACKET_WORDS) * 4 + frameBytes);
+  const control = new Int32Array(buffer, 0, HEADER_WORDS);
+  control[RING.FRAME_BYTES] = frameBytes;
+  Atomics.store(control, RING.CAPACITY, capacity); // publishes the size written above
+  return buffer;
+}
+
+export function attachRing(buffer: SharedArrayBuffer): Ring {
+  const control = new Int32Array(buffer, 0, HEADER_WORDS);
+  const capacity = Atomics.load(control, RING.CAPACITY); // acquires the sizes
+  const slots = HEADER_WORDS * 4;
+  const frames = slots + capacity * PACKET_WORDS * 4;
+  const frameBytes = control[RING.FRAME_BYTES];
+  return {
+    control,
+    packets: new Int32Array(buffer, slots, capacity * PACKET_WORDS),
+    times: new Float64Array(buffer, slots, (capacity * PACKET_WORDS) / 2),
+    bytes: new Uint8Array(buffer, frames, frameBytes),
+    frames: new DataView(buffer, frames, frameBytes),
+    capacity,
+  };
+}
+
+/** Packets published so far, modulo 2^32. For the shard: acquires the packets below it. */
+export function produced(ring: Ring): number {
+  return Atomics.load(ring.control, RING.PRODUCED); // acquires the packets below the count
+}
+
+/** Packets judged so far, modulo 2^32. For the producer: acquires their verdicts. */
+export function processed(ring: Ring): number {
+  return Atomics.load(ring.control, RING.PROCESSED); // acquires the verdicts below the count
+}
+
+/** Called by the producer after filling slots. */
+export function publishProduced(ring: Ring, count: number): void {
+  Atomics.store(ring.control, RING.PRODUCED, count); // publishes the packets below the count
+  const sleeps = Atomics.load(ring.control, RING.CONSUMER_SLEEPS); // orders the look after the store
+  if (sleeps !== 0) Atomics.notify(ring.control, RING.PRODUCED, 1);
+}
+
+/** Called by the shard after judging packets. */
+export function publishProcessed(ring: Ring, count: number): void {
+  Atomics.store(ring.control, RING.PROCESSED, count); // publishes the verdicts below the count
+  const sleeps = Atomics.load(ring.control, RING.PRODUCER_SLEEPS); // orders the look after the store
+  if (sleeps !== 0) Atomics.notify(ring.control, RING.PROCESSED, 1);
+}
+
+/** Waits until PRODUCED differs from `seen`, `ms` milliseconds at the most. Called by the shard. */
+export function waitForProduced(ring: Ring, seen: number, ms: number): void {
+  waitForChange(ring.control, RING.PRODUCED, RING.CONSUMER_SLEEPS, seen, ms);
+}
+
+/** Waits until PROCESSED differs from `seen`, `ms` milliseconds at the most. Called by the producer; blocks. */
+export function waitForProcessed(ring: Ring, seen: number, ms: number): void {
+  waitForChange(ring.control, RING.PROCESSED, RING.PRODUCER_SLEEPS, seen, ms);
+}
+
+/** The same without blocking: resolves when PROCESSED differs from `seen`, after `ms` milliseconds at the latest. */
+export async function processedArrival(ring: Ring, seen: number, ms: number): Promise<void> {
+  Atomics.store(ring.control, RING.PRODUCER_SLEEPS, 1); // publishes that this side sleeps
+  const waiting = Atomics.waitAsync(ring.control, RING.PROCESSED, seen, ms);
+  if (waiting.async) await waiting.value;
+  Atomics.store(ring.control, RING.PRODUCER_SLEEPS, 0); // takes the flag back
+}
+
+/** Ends a shard's or the producer's wait early; for shutting down. */
+export function wakeAll(ring: Ring): void {
+  Atomics.notify(ring.control, RING.PRODUCED);
+  Atomics.notify(ring.control, RING.PROCESSED);
+}
+
+function waitForChange(control: Int32Array, count: number, sleeps: number, seen: number, ms: number): void {
+  for (let spin = 0; spin < SPINS; spin++) {
+    const now = Atomics.load(control, count); // a look; the caller acquires when it reads the count again
+    if (now !== seen) return;
+  }
+  // The other side stores its count before it looks at this word: it sees the flag, or the wait sees the count.
+  Atomics.store(control, sleeps, 1); // publishes that this side sleeps
+  Atomics.wait(control, count, seen, ms);
+  Atomics.store(control, sleeps, 0); // takes the flag back
+}

@@ -1,0 +1,68 @@
+/**
+ * One thread's hold on the engine's memory: the views it works through, its number as owner of locks, its row of
+ * counts and its scratch. Workers, the sweeper, the control side and the in-thread engine each have one.
+ *
+ * Imports memory, counters, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
+ */
+import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import type { TrackContext } from '../track/protocol.js';
+import { FACT_WORDS } from '../wire/facts.js';
+import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.js';
+import { COUNTER_ROW } from './counters.js';
+import { CONTROL, type EngineMemory } from './memory.js';
+
+/** Packets that are parsed, looked up and judged together. */
+export const MAX_BATCH = 64;
+
+export interface Tracker extends TrackContext {
+  readonly memory: EngineMemory;
+  readonly map: SharedMap;
+  /** This thread's number: 1 or more, unique among the threads of the engine. */
+  readonly owner: number;
+  /** This thread's row of the counters. */
+  readonly counts: Float64Array;
+  /** The frames of the batch at hand; set by whoever brings the batch. */
+  frames: DataView;
+  /** Read from the settings once per batch. */
+  checksSequence: boolean;
+  /** Scratch of a batch, one entry per packet: the reason of the parser, the region, the candidate record. */
+  readonly reasons: Int32Array;
+  readonly regions: Int32Array;
+  readonly candidates: Int32Array;
+  /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
+  touched: number;
+}
+
+/** @param owner number of the calling thread, from 1 to the number of threads the memory was made for */
+export function createTracker(memory: EngineMemory, owner: number): Tracker {
+  const row = (owner - 1) * COUNTER_ROW;
+  return {
+    memory,
+    map: memory.map,
+    words: memory.map.words,
+    doubles: memory.map.doubles,
+    owner,
+    counts: memory.counters.subarray(row, row + COUNTER_ROW),
+    frames: new DataView(new ArrayBuffer(0)),
+    facts: new Int32Array(MAX_BATCH * FACT_WORDS),
+    timeoutsMs: memory.timeoutsMs,
+    checksSequence: true,
+    reasons: new Int32Array(MAX_BATCH),
+    regions: new Int32Array(MAX_BATCH),
+    candidates: new Int32Array(MAX_BATCH),
+    touched: 0,
+  };
+}
+
+/**
+ * Defines a ct() action for all threads of the engine. Call it from one thread only.
+ * @returns the number that packets name it by
+ * @throws RangeError when a value is out of range or there is no room for another action
+ */
+export function defineAction(memory: EngineMemory, action: CtAction): number {
+  const number = Atomics.load(memory.control, CONTROL.ACTIONS); // orders nothing: only this thread writes it
+  if (number === MAX_ACTIONS) throw new RangeError(`an engine holds ${MAX_ACTIONS} actions at most`);
+  writeAction(memory.actions, number * ACTION_WORDS, action);
+  Atomics.store(memory.control, CONTROL.ACTIONS, number + 1); // publishes the action written above
+  return number;
+}

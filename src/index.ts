@@ -1,0 +1,18 @@
+/**
+ * flowshard as a library: re-exports of the public API, nothing else.
+ */
+export { dumpConnections } from './control/dump.js';
+export type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './control/entry.js';
+export { type FormatOptions, formatConnection, protocolName } from './control/format.js';
+export type { CtAction } from './engine/action.js';
+export { PacketBatch, type PacketHints } from './engine/batch.js';
+export type { Counters, EventName } from './engine/counters.js';
+export { Engine } from './engine/engine.js';
+export { LocalEngine } from './engine/local.js';
+export type { EngineOptions, TableOptions } from './engine/options.js';
+export { PACKET, PACKET_WORDS } from './engine/packet.js';
+export type { Producer } from './engine/producer.js';
+export { REASON, REASON_COUNT, type ReasonName, reasonMeaning, reasonName } from './reason.js';
+export { CT, formatCtState } from './track/state.js';
+export { TIMEOUT, type TimeoutKey } from './track/timeouts.js';
+export { KNOWN } from './wire/known.js';

@@ -1,0 +1,37 @@
+/**
+ * What sharedarraybuffer-hashmap offers. Start reading at map.ts.
+ */
+export {
+  firstCandidateLocked,
+  insertLocked,
+  isLive,
+  MAX_PROBES,
+  NO_SLOT,
+  nextCandidateLocked,
+  recordInSlot,
+  removeLocked,
+  touchBucket,
+} from './buckets.js';
+export { BUCKET_WORDS, LINE_WORDS, RECORD, REGION } from './layout.js';
+export { lockOwner, lockRegion, takeOverLock, tryLockRegion, unlockRegion } from './lock.js';
+export {
+  annexAt,
+  attachMap,
+  createMap,
+  type MapOptions,
+  recordAt,
+  regionAt,
+  regionOfRecord,
+  type SharedMap,
+} from './map.js';
+export { rebuildLocked } from './repair.js';
+export {
+  annexesUsedLocked,
+  giveAnnexLocked,
+  giveRecordLocked,
+  NONE,
+  nextRecordLocked,
+  recordsUsedLocked,
+  takeAnnexLocked,
+  takeRecordLocked,
+} from './slab.js';

@@ -1,0 +1,61 @@
+/**
+ * The connection record: which word of a map record holds what. One list decides every offset.
+ *
+ * The first line of 64 bytes holds all that an ordinary packet reads and writes; the second is for what few packets
+ * need. All words are guarded by the lock of the record's region, EXPIRES can be read without it as a hint.
+ *
+ * Imports sharedarraybuffer-hashmap's record header, wire/facts. Imported by track/, engine/, control/.
+ */
+import { RECORD } from '../sharedarraybuffer-hashmap/index.js';
+import { FAMILY_IPV6 } from '../wire/facts.js';
+
+const FIRST = RECORD.RECORD_USER;
+
+const CONN_FIELDS = [
+  ['SRC', 0, 'source address of the original direction; IPv6: number of the annex with all addresses'],
+  ['DST', 1, 'destination address of the original direction; IPv6: 0'],
+  ['PORTS', 2, 'ports or ICMP words of the original direction, as in FACT.PORTS'],
+  ['KEY', 3, 'zone << 16 | family and protocol, as in FACT.PROTOCOL'],
+  ['EXPIRES', 4, 'when the connection ends unless a packet comes: milliseconds, a double in two words'],
+  ['ORIG_SEQ_LOW', 6, 'TCP peer of the original direction: highest sequence number sent'],
+  ['ORIG_SEQ_HIGH', 7, '… highest sequence number the other side lets it send'],
+  ['ORIG_PEER', 8, '… state | window scale << 8 | largest window << 16'],
+  ['REPLY_SEQ_LOW', 9, 'TCP peer of the reply direction, the same three words'],
+  ['REPLY_SEQ_HIGH', 10, ''],
+  ['REPLY_PEER', 11, ''],
+  ['MARK', 12, 'ct_mark'],
+  ['STATUS', 13, 'L4 state of other protocols and ICMP, and STATUS_ bits'],
+  ['LABEL', 14, 'ct_label, four words, least significant first; only read when STATUS_LABEL is set'],
+] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
+
+export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, FIRST + word])) as Readonly<
+  Record<(typeof CONN_FIELDS)[number][0], number>
+>;
+
+/** Words of a record and of an annex: two lines, and one for the four addresses of an IPv6 connection. */
+export const CONN_WORDS = 32;
+export const ANNEX_WORDS = 16;
+/** Words of an annex: the addresses of the original direction. */
+export const ANNEX = { SRC: 0, DST: 4 } as const;
+
+/** Bits of STATUS that hold the state of the connection's L4 tracker, unless that is TCP's. */
+export const STATUS_L4_MASK = 0xff;
+/** The label is not zero. */
+export const STATUS_LABEL = 1 << 8;
+
+export function isIpv6(key: number): boolean {
+  return (key & FAMILY_IPV6) !== 0;
+}
+
+export function protocolOf(key: number): number {
+  return key & 0xff;
+}
+
+export function zoneOf(key: number): number {
+  return key >>> 16;
+}
+
+/** The annex of the record at a word offset, 0 when it has none. */
+export function annexOfConn(words: Int32Array, at: number): number {
+  return isIpv6(words[at + CONN.KEY]) ? words[at + CONN.SRC] : 0;
+}

@@ -1,0 +1,24 @@
+/**
+ * When a connection ends. Times are milliseconds as doubles, which are exact for longer than 200,000 years.
+ *
+ * Imports connection. Imported by the trackers of track/ and by engine/.
+ */
+import { CONN } from './connection.js';
+import type { TrackContext } from './protocol.js';
+
+const { EXPIRES } = CONN;
+
+/** Lets the connection at word `conn` live for the timeout numbered `timeout` (TIMEOUT) from now on. */
+export function restartTimeout(context: TrackContext, conn: number, timeout: number, nowMs: number): void {
+  context.doubles[(conn + EXPIRES) >>> 1] = nowMs + context.timeoutsMs[timeout];
+}
+
+/** When the connection at word `conn` ends, in milliseconds. */
+export function expiryOf(doubles: Float64Array, conn: number): number {
+  return doubles[(conn + EXPIRES) >>> 1];
+}
+
+/** True when the connection at word `conn` is over: at its very millisecond, as in OVS. */
+export function isExpired(doubles: Float64Array, conn: number, nowMs: number): boolean {
+  return nowMs >= doubles[(conn + EXPIRES) >>> 1];
+}

@@ -1,0 +1,41 @@
+/**
+ * The shape that every L4 tracker has, and what it may answer. The table that picks one by IP protocol is trackers.ts.
+ *
+ * Imports wire/facts' layout only through its users. Imported by the trackers of track/ and by engine/.
+ */
+
+/** What a tracker works on: the caller's memory, borrowed for the call. */
+export interface TrackContext {
+  /** The connection table's words, and the same memory as doubles. */
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+  /** The frames of the batch. */
+  readonly frames: DataView;
+  /** The facts of the batch's packets. */
+  readonly facts: Int32Array;
+  /** Milliseconds, indexed by TIMEOUT. */
+  readonly timeoutsMs: Float64Array;
+  /** TCP sequence numbers are checked against the windows (`dpctl/ct-enable-tcp-seq-chk`). */
+  readonly checksSequence: boolean;
+}
+
+/**
+ * What update() makes of a packet. A negative answer is minus the reason why the packet is invalid.
+ */
+export const UPDATE = {
+  /** The packet belongs to an established connection. */
+  VALID: 0,
+  /** It belongs to one that has not been answered. */
+  VALID_NEW: 1,
+  /** It opens a new connection where a closed one stood: the old one is to be removed. */
+  REPLACE: 2,
+} as const;
+
+export interface L4Protocol {
+  /** REASON.none when a packet without a connection may open one, otherwise why not. */
+  refusal(context: TrackContext, facts: number): number;
+  /** Fills the L4 part of the new record at word `conn` and starts its timeout. */
+  create(context: TrackContext, conn: number, facts: number, nowMs: number): void;
+  /** Takes a packet of the connection at word `conn` into account. @returns an UPDATE, or minus a reason */
+  update(context: TrackContext, conn: number, facts: number, isReply: boolean, nowMs: number): number;
+}

@@ -1,0 +1,36 @@
+/**
+ * A shard worker: judges the packets of its ring, in order, until it is told to stop and the ring is empty.
+ *
+ * No rules live here: see src/engine/process.ts. Started by src/engine/engine.ts through Piscina.
+ */
+import type { ShardTask } from '../src/engine/engine.js';
+import { attachMemory, CONTROL } from '../src/engine/memory.js';
+import { processPackets } from '../src/engine/process.js';
+import { attachRing, processed, produced, publishProcessed, waitForProduced } from '../src/engine/ring.js';
+import { createTracker, MAX_BATCH } from '../src/engine/tracker.js';
+
+/** How long to sleep at a time when there is nothing to do; a producer that publishes wakes the shard sooner. */
+const IDLE_MS = 1000;
+
+export default function runShard(task: ShardTask): void {
+  const memory = attachMemory(task.memory);
+  const ring = attachRing(task.ring);
+  const tracker = createTracker(memory, task.owner);
+  tracker.frames = ring.frames;
+  Atomics.add(memory.control, CONTROL.READY, 1); // counts this worker in
+  let done = processed(ring);
+  for (;;) {
+    const waiting = (produced(ring) - done) | 0;
+    if (waiting === 0) {
+      const stops = Atomics.load(memory.control, CONTROL.STOP); // packets published before the wish are seen below
+      if (stops === 1 && produced(ring) === done) return;
+      waitForProduced(ring, done, IDLE_MS);
+      continue;
+    }
+    const first = done & (ring.capacity - 1);
+    const count = Math.min(waiting, MAX_BATCH, ring.capacity - first);
+    processPackets(tracker, ring.packets, ring.times, first, count);
+    done = (done + count) | 0;
+    publishProcessed(ring, done);
+  }
+}
