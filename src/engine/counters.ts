@@ -15,7 +15,7 @@ const EVENTS = [
   ['expired', 'connections removed because their time was up'],
   ['replaced', 'connections removed because a new one took their place'],
   ['deleted', 'connections removed by a flush or a deletion'],
-  ['lockWaits', 'times a region was locked for another thread'],
+  ['regionSwitches', 'times a batch had to change to the lock of another region'],
   ['sweepSteps', 'steps of the sweeper that looked at records'],
   ['sweepRecords', 'records that the sweeper looked at'],
   ['sweepLockMs', 'milliseconds for which the sweeper held locks'],

@@ -162,7 +162,7 @@ function isDescending(facts: Int32Array, base: number): boolean {
   return facts[base + PORTS] > facts[base + PORTS_REVERSED];
 }
 
-/** Writes FACT.HASH from the rest of the key, under the two words of the secret key. */
+/** Writes FACT.HASH of a row of facts from the rest of its key, under the two words of the secret key. */
 export function hashKey(facts: Int32Array, base: number, key0: number, key1: number): void {
   const protocol = facts[base + PROTOCOL];
   if ((protocol & IPV6) !== 0) {
@@ -177,11 +177,15 @@ export function hashKey(facts: Int32Array, base: number, key0: number, key1: num
   const dst = facts[base + DST];
   const ports = facts[base + PORTS];
   const reversed = facts[base + PORTS_REVERSED];
-  const last = IPV4_LENGTH | protocol;
   const isAscending = src < dst || (src === dst && ports <= reversed);
-  facts[base + HASH] = isAscending
-    ? halfSipHash3(key0, key1, src, dst, ports, last)
-    : halfSipHash3(key0, key1, dst, src, reversed, last);
+  facts[base + HASH] = halfSipHash3(
+    key0,
+    key1,
+    isAscending ? src : dst,
+    isAscending ? dst : src,
+    isAscending ? ports : reversed,
+    IPV4_LENGTH | protocol,
+  );
 }
 
 /** The hash under which a key in a zone stands in the table. */

@@ -1,7 +1,7 @@
 /**
  * What an engine can be told when it is opened: names, defaults and limits.
  *
- * Imports memory. Imported by engine.ts, local.ts and the public API.
+ * Imports memory. Imported by engine.ts, local.ts, cli/ and the public API.
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
@@ -35,8 +35,8 @@ export interface EngineOptions extends TableOptions {
 
 export type ResolvedOptions = Required<Omit<EngineOptions, 'seed'>> & { readonly hashKey: readonly [number, number] };
 
-const MAX_SHARDS = 256;
-const MAX_CONNECTIONS = 32_000_000;
+export const MAX_SHARDS = 256;
+export const MAX_CONNECTIONS = 32_000_000;
 const MIN_RING_BYTES = 1 << 20;
 const MAX_RING_BYTES = 1 << 30;
 const DAY_MS = 86_400_000;

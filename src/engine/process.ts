@@ -17,24 +17,42 @@ import { REASON } from '../reason.js';
 import {
   annexAt,
   firstCandidateLocked,
+  homeBucketAt,
+  likelyRecordLocked,
   lockRegion,
+  NONE as NO_RECORD,
   NO_SLOT,
-  NONE,
   RECORD,
   recordAt,
   recordInSlot,
   regionAt,
-  touchBucket,
   unlockRegion,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { ANNEX, CONN, STATUS_LABEL } from '../track/connection.js';
+import { ANNEX, CONN, STATUS_LABEL as LABELLED } from '../track/connection.js';
+import { isExpired } from '../track/expiry.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
 import { trackerOf, updateConnection } from '../track/trackers.js';
-import { FACT, FACT_RELATED, FACT_WORDS, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
+import {
+  FACT,
+  FACT_RELATED,
+  FAMILY_IPV6,
+  IPPROTO,
+  PROTOCOL_MASK,
+  FACT_WORDS as WORDS_OF_FACTS,
+} from '../wire/facts.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import { ACTION, ACTION_COMMIT, ACTION_FORCE, ACTION_LABEL, ACTION_MARK, ACTION_WORDS, MAX_ACTIONS } from './action.js';
+import { parsePlain } from '../wire/plain.js';
+import {
+  ACTION,
+  ACTION_COMMIT,
+  ACTION_FORCE,
+  ACTION_LABEL,
+  ACTION_MARK,
+  MAX_ACTIONS,
+  ACTION_WORDS as WORDS_OF_ACTION,
+} from './action.js';
 import { REGION_CLOCK } from './clock.js';
 import {
   checkCandidateLocked,
@@ -43,22 +61,41 @@ import {
   NOT_FOUND,
   removeConnectionLocked,
 } from './connections.js';
-import { EVENT, REASON_COUNTS_AT } from './counters.js';
+import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { hashKey, partOf, zoneHash } from './hash.js';
 import { CONTROL } from './memory.js';
-import { PACKET, PACKET_WORDS } from './packet.js';
+import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { MAX_BATCH, type Tracker } from './tracker.js';
 
+// Bound again: a constant of this module is folded into the code, an imported one is read each time.
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION, STATE } = PACKET;
 const { ZONE, MARK, LABEL, TUPLE_PROTOCOL, TUPLE_PORTS, TUPLE_SRC, TUPLE_DST, CONNECTION } = PACKET;
 const P_REASON = PACKET.REASON;
 const { PROTOCOL, HASH, FLAGS, PORTS: F_PORTS, SRC0: F_SRC0, SRC: F_SRC, DST0: F_DST0, DST: F_DST } = FACT;
+const { PORTS_REVERSED: F_PORTS_REVERSED } = FACT;
 const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, LABEL: C_LABEL, STATUS } = CONN;
+const { GENERATION, HASH: R_HASH } = RECORD;
+const { FLAGS: A_FLAGS, ZONE: A_ZONE } = ACTION;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE } = UPDATE;
+const PACKET_WORDS = WORDS_OF_PACKET;
+const FACT_WORDS = WORDS_OF_FACTS;
+const ACTION_WORDS = WORDS_OF_ACTION;
+const REASON_COUNTS_AT = REASONS_AT;
+const STATUS_LABEL = LABELLED;
+const IPV6 = FAMILY_IPV6;
+const ICMP = IPPROTO.ICMP;
+const ICMPV6 = IPPROTO.ICMPV6 | FAMILY_IPV6;
+const CLOCK = REGION_CLOCK;
+const { KEY0, KEY1 } = CONTROL;
+const RELATED = FACT_RELATED;
+const ACTION_MASK = MAX_ACTIONS - 1;
+const NONE = NO_RECORD;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
 const NO_REGION = -1;
+/** Actions that look up and commit, and do nothing else to a connection that is there. */
+const NOT_PLAIN = ACTION_FORCE | ACTION_MARK | ACTION_LABEL;
 
 /**
  * Judges `count` packets, the first of which is number `first` of the row `packets`, in order. Output words of every
@@ -83,42 +120,31 @@ export function processPackets(
 
 function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
   parseBatch(tracker, packets, first, count);
+  hashBatch(tracker, packets, first, count);
   const { regions, map } = tracker;
   let held = lockFirstRegion(tracker, count);
-  let latestMs = 0;
-  if (held !== NO_REGION) touchCandidates(tracker, held, count);
-  for (let index = 0; index < count; index++) {
-    const packet = (first + index) * PACKET_WORDS;
-    const region = regions[index];
-    const nowMs = times[(packet + TIME) >>> 1];
-    if (region === NO_REGION) {
-      rejectPacket(tracker, packets, packet, index);
-      continue;
+  let judged = 0;
+  while (judged < count) {
+    if (held !== NO_REGION) {
+      touchCandidates(tracker, held, judged, count);
+      judged = judgeRegion(tracker, packets, times, first, judged, count, held);
+      unlockRegion(map, held);
+      if (judged === count) return;
     }
-    if (region !== held) {
-      if (held !== NO_REGION) releaseRegion(tracker, held, latestMs);
-      held = lockRegion(map, region, tracker.owner) ? region : NO_REGION;
-      latestMs = 0;
-      tracker.counts[EVENT.lockWaits]++;
-      if (held === NO_REGION) {
-        tracker.reasons[index] = REASON['table-locked'];
-        rejectPacket(tracker, packets, packet, index);
-        continue;
-      }
-    }
-    if (nowMs > latestMs) latestMs = nowMs;
-    judgePacket(tracker, packets, packet, index, region, nowMs);
+    const region = regions[judged];
+    held = region !== NO_REGION && lockRegion(map, region, tracker.owner) ? region : NO_REGION;
+    tracker.counts[EVENT.regionSwitches]++;
+    if (held !== NO_REGION) continue;
+    if (region !== NO_REGION) tracker.reasons[judged] = REASON['table-locked'];
+    rejectPacket(tracker, packets, (first + judged) * PACKET_WORDS, judged);
+    judged++;
   }
-  if (held !== NO_REGION) releaseRegion(tracker, held, latestMs);
 }
 
-/** First pass: facts, hash and region of every packet; NO_REGION for those that the parser refuses. */
+/** First pass: the facts of every packet. Packets that the parser refuses have no region. */
 function parseBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
-  const { facts, reasons, regions, candidates, map, frames } = tracker;
-  const { control, actions } = tracker.memory;
-  const key0 = control[CONTROL.KEY0];
-  const key1 = control[CONTROL.KEY1];
-  let touched = 0;
+  const { facts, reasons, frames } = tracker;
+  const frameBytes = frames.byteLength;
   for (let index = 0; index < count; index++) {
     const packet = (first + index) * PACKET_WORDS;
     const base = index * FACT_WORDS;
@@ -126,27 +152,42 @@ function parseBatch(tracker: Tracker, packets: Int32Array, first: number, count:
     const end = start + packets[packet + FRAME_LENGTH];
     const known = packets[packet + INPUT];
     const l3 = packets[packet + L3_OFFSET];
-    regions[index] = NO_REGION;
-    candidates[index] = NONE;
-    const isInside =
-      start >= 0 && end >= start && end <= frames.byteLength && ((known & NAMES_L3) === 0 || l3 >= start);
-    const reason = isInside ? parseFrame(frames, start, end, known, l3, facts, base) : REASON['frame-range'];
-    reasons[index] = reason;
-    if (reason !== NO_REASON) continue;
+    const isInside = start >= 0 && end >= start && end <= frameBytes && ((known & NAMES_L3) === 0 || l3 >= start);
+    if (!isInside) reasons[index] = REASON['frame-range'];
+    else if (parsePlain(frames, start, end, known, l3, facts, base)) reasons[index] = NO_REASON;
+    else reasons[index] = parseFrame(frames, start, end, known, l3, facts, base);
+  }
+}
+
+/** First pass, continued: hash, region and home bucket; each bucket's line is asked for. */
+function hashBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
+  const { facts, reasons, regions, homes, map, words } = tracker;
+  const { control, actions } = tracker.memory;
+  const key0 = control[KEY0];
+  const key1 = control[KEY1];
+  let touched = 0;
+  for (let index = 0; index < count; index++) {
+    if (reasons[index] !== NO_REASON) {
+      regions[index] = NO_REGION;
+      continue;
+    }
+    const base = index * FACT_WORDS;
     hashKey(facts, base, key0, key1);
     const hash = facts[base + HASH];
     const region = partOf(hash, map.regions);
-    const zoned = zoneHash(hash, actions[actionAt(packets, packet) + ACTION.ZONE]);
+    const zoned = zoneHash(hash, actions[actionAt(packets, (first + index) * PACKET_WORDS) + A_ZONE]);
+    const home = homeBucketAt(map, region, zoned);
     facts[base + HASH] = zoned;
     regions[index] = region;
-    touched ^= touchBucket(map, region, zoned);
+    homes[index] = home;
+    touched ^= words[home];
   }
   tracker.touched = touched;
 }
 
 /** First word of a packet's action; a number beyond the table wraps, so that a wild one cannot lead outside. */
 function actionAt(packets: Int32Array, packet: number): number {
-  return (packets[packet + P_ACTION] & (MAX_ACTIONS - 1)) * ACTION_WORDS;
+  return (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
 }
 
 /** Locks the region of the first packet that has one. */
@@ -159,26 +200,108 @@ function lockFirstRegion(tracker: Tracker, count: number): number {
   return NO_REGION;
 }
 
-/** Second pass: the record that each packet of the locked region most likely belongs to. */
-function touchCandidates(tracker: Tracker, held: number, count: number): void {
-  const { facts, regions, candidates, map, words } = tracker;
+/** Second pass: the record that each packet of the locked region most likely belongs to; its line is asked for. */
+function touchCandidates(tracker: Tracker, held: number, from: number, count: number): void {
+  const { facts, regions, homes, candidates, map, words } = tracker;
   let touched = 0;
-  for (let index = 0; index < count; index++) {
+  for (let index = from; index < count; index++) {
     if (regions[index] !== held) continue;
-    const slot = firstCandidateLocked(map, held, facts[index * FACT_WORDS + HASH]);
-    if (slot === NO_SLOT) continue;
-    const record = recordInSlot(map, slot);
+    const hash = facts[index * FACT_WORDS + HASH];
+    let record = likelyRecordLocked(map, homes[index], hash);
+    if (record === NONE) record = firstRecord(tracker, held, hash);
     candidates[index] = record;
-    touched ^= words[recordAt(map, record) + RECORD.GENERATION];
+    touched ^= words[recordAt(map, record) + GENERATION];
   }
   tracker.touched ^= touched;
 }
 
-/** Frees the region, leaving it the time of the latest packet that touched it: the sweeper goes by that. */
-function releaseRegion(tracker: Tracker, region: number, latestMs: number): void {
-  const clock = (regionAt(tracker.map, region) + REGION_CLOCK) >>> 1;
+function firstRecord(tracker: Tracker, region: number, hash: number): number {
+  const slot = firstCandidateLocked(tracker.map, region, hash);
+  return slot === NO_SLOT ? NONE : recordInSlot(tracker.map, slot);
+}
+
+/**
+ * Third pass: judges packets from number `from` of the batch on, until one needs another region. Leaves the region the
+ * time of the latest packet: the sweeper goes by that.
+ * @returns the number of the first packet that was not judged
+ */
+function judgeRegion(
+  tracker: Tracker,
+  packets: Int32Array,
+  times: Float64Array,
+  first: number,
+  from: number,
+  count: number,
+  region: number,
+): number {
+  const { regions } = tracker;
+  let latestMs = 0;
+  let index = from;
+  for (; index < count; index++) {
+    const packet = (first + index) * PACKET_WORDS;
+    if (regions[index] !== region) {
+      if (regions[index] !== NO_REGION) break;
+      rejectPacket(tracker, packets, packet, index);
+      continue;
+    }
+    const nowMs = times[(packet + TIME) >>> 1];
+    if (nowMs > latestMs) latestMs = nowMs;
+    if (!judgePlain(tracker, packets, packet, index, nowMs))
+      judgePacket(tracker, packets, packet, index, region, nowMs);
+  }
+  const clock = (regionAt(tracker.map, region) + CLOCK) >>> 1;
   if (latestMs > tracker.doubles[clock]) tracker.doubles[clock] = latestMs;
-  unlockRegion(tracker.map, region);
+  return index;
+}
+
+/**
+ * The fast path of judgePacket(): a packet that was not judged before, whose candidate is its IPv4 connection and
+ * lives, under an action that only looks up and commits. It is allowed because the update and the verdict are the
+ * same; what is left out are the questions whose answers are known here.
+ * @returns false when nothing was done: the packet is judgePacket()'s
+ */
+function judgePlain(tracker: Tracker, packets: Int32Array, packet: number, index: number, nowMs: number): boolean {
+  const { words, facts } = tracker;
+  const { actions } = tracker.memory;
+  const base = index * FACT_WORDS;
+  const action = actionAt(packets, packet);
+  const zone = actions[action + A_ZONE];
+  const protocol = facts[base + PROTOCOL];
+  const key = (zone << 16) | protocol;
+  const at = recordAt(tracker.map, tracker.candidates[index]);
+  const src = words[at + C_SRC];
+  const dst = words[at + C_DST];
+  const ports = words[at + C_PORTS];
+  const isOriginal = src === facts[base + F_SRC] && dst === facts[base + F_DST] && ports === facts[base + F_PORTS];
+  if (!isOriginal) {
+    const isReply =
+      src === facts[base + F_DST] && dst === facts[base + F_SRC] && ports === facts[base + F_PORTS_REVERSED];
+    if (!isReply) return false;
+  }
+  if (
+    words[at + KEY] !== key ||
+    words[at + R_HASH] !== facts[base + HASH] ||
+    (words[at + GENERATION] & 1) === 0 ||
+    (protocol & IPV6) !== 0 ||
+    facts[base + FLAGS] !== 0 ||
+    packets[packet + STATE] !== 0 ||
+    (actions[action + A_FLAGS] & NOT_PLAIN) !== 0 ||
+    (words[at + STATUS] & STATUS_LABEL) !== 0 ||
+    isExpired(tracker.doubles, at, nowMs)
+  ) {
+    return false;
+  }
+  const result = updateConnection(tracker, at, key, base, !isOriginal, nowMs);
+  if (result === REPLACE) return false;
+  let state = EST | (isOriginal ? 0 : RPL);
+  if (result !== VALID) state = result === VALID_NEW ? NEW : INV;
+  packets[packet + MARK] = words[at + C_MARK];
+  clearLabel(packets, packet);
+  writeTuple(packets, packet, protocol, ports);
+  packets[packet + TUPLE_SRC + 3] = src;
+  packets[packet + TUPLE_DST + 3] = dst;
+  finishPacket(tracker, packets, packet, state, result < 0 ? -result : NO_REASON, zone, tracker.candidates[index]);
+  return true;
 }
 
 /** Verdict of a packet that does not get as far as the table. */
@@ -186,7 +309,7 @@ function rejectPacket(tracker: Tracker, packets: Int32Array, packet: number, ind
   packets[packet + TUPLE_PROTOCOL] = 0;
   packets[packet + MARK] = 0;
   clearLabel(packets, packet);
-  const zone = tracker.memory.actions[actionAt(packets, packet) + ACTION.ZONE];
+  const zone = tracker.memory.actions[actionAt(packets, packet) + A_ZONE];
   finishPacket(tracker, packets, packet, INV, tracker.reasons[index], zone, NONE);
 }
 
@@ -207,7 +330,10 @@ function finishPacket(
 }
 
 function clearLabel(packets: Int32Array, packet: number): void {
-  for (let word = 0; word < 4; word++) packets[packet + LABEL + word] = 0;
+  packets[packet + LABEL] = 0;
+  packets[packet + LABEL + 1] = 0;
+  packets[packet + LABEL + 2] = 0;
+  packets[packet + LABEL + 3] = 0;
 }
 
 /** Third pass, one packet: its region is locked. */
@@ -222,10 +348,10 @@ function judgePacket(
   const base = index * FACT_WORDS;
   const { facts } = tracker;
   const action = actionAt(packets, packet);
-  const flags = tracker.memory.actions[action + ACTION.FLAGS];
-  const zone = tracker.memory.actions[action + ACTION.ZONE];
+  const flags = tracker.memory.actions[action + A_FLAGS];
+  const zone = tracker.memory.actions[action + A_ZONE];
   const key = (zone << 16) | facts[base + PROTOCOL];
-  const isRelated = (facts[base + FLAGS] & FACT_RELATED) !== 0;
+  const isRelated = (facts[base + FLAGS] & RELATED) !== 0;
   // A packet that comes from another zone starts afresh.
   let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
   let reason: number = NO_REASON;
@@ -319,7 +445,7 @@ function describePacket(tracker: Tracker, packets: Int32Array, packet: number, b
     packets[packet + MARK] = 0;
     clearLabel(packets, packet);
     writeTuple(packets, packet, facts[base + PROTOCOL], facts[base + F_PORTS]);
-    if ((facts[base + PROTOCOL] & FAMILY_IPV6) !== 0) {
+    if ((facts[base + PROTOCOL] & IPV6) !== 0) {
       writeAddresses(packets, packet, facts, base + F_SRC0, base + F_DST0);
     } else {
       packets[packet + TUPLE_SRC + 3] = facts[base + F_SRC];
@@ -336,7 +462,7 @@ function describePacket(tracker: Tracker, packets: Int32Array, packet: number, b
   }
   const key = words[at + KEY];
   writeTuple(packets, packet, key & 0xffff, words[at + C_PORTS]);
-  if ((key & FAMILY_IPV6) !== 0) {
+  if ((key & IPV6) !== 0) {
     const annex = annexAt(map, words[at + C_SRC]);
     writeAddresses(packets, packet, words, annex + ANNEX.SRC, annex + ANNEX.DST);
   } else {
@@ -347,7 +473,7 @@ function describePacket(tracker: Tracker, packets: Int32Array, packet: number, b
 
 /** Protocol and ports of the original tuple; for ICMP OVS puts type and code where the ports are. */
 function writeTuple(packets: Int32Array, packet: number, protocol: number, ports: number): void {
-  const isIcmp = protocol === IPPROTO.ICMP || protocol === (IPPROTO.ICMPV6 | FAMILY_IPV6);
+  const isIcmp = protocol === ICMP || protocol === ICMPV6;
   packets[packet + TUPLE_PROTOCOL] = protocol;
   packets[packet + TUPLE_PORTS] = isIcmp ? ((ports >>> 8) & 0xff) << 16 : ports;
 }
@@ -364,7 +490,7 @@ function setMarks(tracker: Tracker, packets: Int32Array, packet: number, record:
   const { words } = tracker;
   const { actions } = tracker.memory;
   const at = recordAt(tracker.map, record);
-  const flags = actions[action + ACTION.FLAGS];
+  const flags = actions[action + A_FLAGS];
   if ((flags & ACTION_MARK) !== 0) {
     const mark = actions[action + ACTION.MARK] | (words[at + C_MARK] & ~actions[action + ACTION.MARK_MASK]);
     words[at + C_MARK] = mark;

@@ -25,9 +25,10 @@ export interface Tracker extends TrackContext {
   frames: DataView;
   /** Read from the settings once per batch. */
   checksSequence: boolean;
-  /** Scratch of a batch, one entry per packet: the reason of the parser, the region, the candidate record. */
+  /** Scratch of a batch, one entry per packet: the reason of the parser, the region, the home bucket, the candidate record. */
   readonly reasons: Int32Array;
   readonly regions: Int32Array;
+  readonly homes: Int32Array;
   readonly candidates: Int32Array;
   /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
   touched: number;
@@ -49,6 +50,7 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     checksSequence: true,
     reasons: new Int32Array(MAX_BATCH),
     regions: new Int32Array(MAX_BATCH),
+    homes: new Int32Array(MAX_BATCH),
     candidates: new Int32Array(MAX_BATCH),
     touched: 0,
   };

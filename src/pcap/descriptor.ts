@@ -3,7 +3,7 @@
  *
  * Standard input and output can be pipes or terminals that another process switched to non-blocking mode; Node then
  * reports EAGAIN from its synchronous calls instead of waiting. Imports nothing of the project; used by source.ts and
- * writer.ts.
+ * writer.ts, and by cli/ for its own output.
  */
 
 import { readSync, writeSync } from 'node:fs';
@@ -29,6 +29,19 @@ export function readSome(fd: number, bytes: Uint8Array, at: number, length: numb
       return readSync(fd, bytes, at, length, null);
     } catch (error) {
       sleepIfTransient(error, wait);
+    }
+  }
+}
+
+/** As readSome(), but -1 instead of waiting when a non-blocking descriptor has nothing at the moment. */
+export function readNow(fd: number, bytes: Uint8Array, at: number, length: number): number {
+  for (;;) {
+    try {
+      return readSync(fd, bytes, at, length, null);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code === 'EAGAIN') return -1;
+      if (code !== 'EINTR') throw error;
     }
   }
 }

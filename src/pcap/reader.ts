@@ -1,17 +1,19 @@
 /**
  * Reads captures, classic pcap and pcapng, packet by packet from a file, a pipe or standard input.
  *
- * The face of pcap/ for reading: other folders import this file, linktype.ts and writer.ts, nothing else of it. The
+ * The face of pcap/ for reading: other folders import this file, linktype.ts and writer.ts, and cli/ descriptor.ts. The
  * bytes come from source.ts, their meaning from pcap-classic.ts and pcapng.ts.
  *
- * Everything is synchronous, because the packet loop of a shard is: next() blocks its thread while a pipe is idle.
+ * Everything is synchronous, because packet loops are: next() blocks its thread while a pipe is idle. A thread that has
+ * something else to do meanwhile uses poll().
+ *
  * Captures may be of any length, in constant memory; compressed ones are not read.
  */
 
 import type { CaptureDecoder, CaptureInterface, PacketFields } from './capture.js';
 import { ClassicDecoder, isClassic } from './pcap-classic.js';
 import { isPcapng, PcapngDecoder } from './pcapng.js';
-import { CaptureSource } from './source.js';
+import { CaptureSource, NOTHING_YET } from './source.js';
 
 export { CaptureError, type CaptureInterface } from './capture.js';
 
@@ -52,12 +54,12 @@ export class CaptureReader implements PacketFields {
 
   /**
    * Opens a capture; `-` is standard input. Waits for the head of a pipe. `chunkBytes` is the size of the buffer, which
-   * grows only while a single record needs it.
+   * grows only while a single record needs it; `polled` is for callers of poll().
    * @throws CaptureError when the file is empty, not a capture, or damaged within its header
    * @throws Error when it cannot be opened or read; all messages are one line and name the path
    */
-  static open(path: string, options: { chunkBytes?: number } = {}): CaptureReader {
-    const source = new CaptureSource(path, options.chunkBytes ?? DEFAULT_CHUNK_BYTES);
+  static open(path: string, options: { chunkBytes?: number; polled?: boolean } = {}): CaptureReader {
+    const source = new CaptureSource(path, options.chunkBytes ?? DEFAULT_CHUNK_BYTES, options.polled);
     try {
       return new CaptureReader(source, decoderFor(source));
     } catch (error) {
@@ -96,6 +98,22 @@ export class CaptureReader implements PacketFields {
     if (!this.#decoder.next(this)) return false;
     this.packetNumber += 1;
     return true;
+  }
+
+  /**
+   * As next(), but undefined instead of waiting when a pipe has no whole packet at the moment. Only a reader opened with
+   * `polled` never waits.
+   */
+  poll(): boolean | undefined {
+    this.#source.mayWait = false;
+    try {
+      return this.next();
+    } catch (error) {
+      if (error === NOTHING_YET) return undefined;
+      throw error;
+    } finally {
+      this.#source.mayWait = true;
+    }
   }
 
   /** Idempotent. */

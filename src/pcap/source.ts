@@ -13,12 +13,15 @@
  * Used by reader.ts and the decoders; imports capture.ts and descriptor.ts.
  */
 
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { CaptureError } from './capture.js';
-import { oneLine, readSome, systemReason } from './descriptor.js';
+import { oneLine, readNow, readSome, systemReason } from './descriptor.js';
 
 const STANDARD_INPUT = 0;
+
+/** Thrown instead of waiting while `mayWait` is off. Nothing was consumed: the same call may be made again. */
+export const NOTHING_YET = new Error('the stream has nothing at the moment');
 
 export class CaptureSource {
   /** The chunk. Replaced when it grows; `view` always covers the same memory. */
@@ -28,6 +31,8 @@ export class CaptureSource {
   position = 0;
   /** Index after the last valid byte of the chunk. Only the source changes it. */
   end = 0;
+  /** Whether ensure() waits for a pipe that has nothing at the moment, or throws NOTHING_YET. */
+  mayWait = true;
   /** Size of a regular file when it was opened; undefined for everything else. */
   readonly totalBytes: number | undefined;
 
@@ -41,15 +46,17 @@ export class CaptureSource {
 
   /**
    * Opens `path` (`-` is standard input) with a chunk of `chunkBytes`. Opening a FIFO waits for its writer.
+   * @param polled reads of a pipe do not block, so that `mayWait` can be turned off
    * @throws Error with a one-line message that names the path
    */
-  constructor(path: string, chunkBytes: number) {
+  constructor(path: string, chunkBytes: number, polled = false) {
     if (!Number.isSafeInteger(chunkBytes) || chunkBytes < 1) {
       throw new RangeError(`chunkBytes must be a positive integer, not ${chunkBytes}`);
     }
     this.#name = path === '-' ? 'standard input' : oneLine(path);
     this.#fd = path === '-' ? this.#openStandardInput() : this.#openFile(path);
     this.totalBytes = path === '-' ? undefined : this.#regularFileSize();
+    if (polled) this.#stopBlocking(path);
     this.bytes = new Uint8Array(chunkBytes);
     this.view = new DataView(this.bytes.buffer);
   }
@@ -116,6 +123,7 @@ export class CaptureSource {
       if (this.#ended) return false;
       this.#makeRoom(count);
       const got = this.#read();
+      if (got < 0) throw NOTHING_YET;
       if (got === 0) this.#ended = true;
       this.end += got;
     }
@@ -140,8 +148,29 @@ export class CaptureSource {
     this.view = new DataView(grown.buffer);
   }
 
+  /** Makes reads of a pipe or a socket report that there is nothing, where they would have waited. */
+  #stopBlocking(path: string): void {
+    const status = fstatSync(this.#fd);
+    if (!status.isFIFO() && !status.isSocket()) return;
+    if (this.#fd === STANDARD_INPUT) {
+      // Node's stream switches the descriptor on being made, reads nothing unless asked, and the switch is undone at exit.
+      void process.stdin;
+      return;
+    }
+    const blocking = this.#fd;
+    try {
+      // Opened beside the first, which so keeps what its writer has written.
+      this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      closeSync(blocking);
+    } catch {
+      // The name is gone by now: the pipe is read all the same, only that reading it blocks.
+      this.#fd = blocking;
+    }
+  }
+
   #read(): number {
     try {
+      if (!this.mayWait) return readNow(this.#fd, this.bytes, this.end, this.bytes.length - this.end);
       return readSome(this.#fd, this.bytes, this.end, this.bytes.length - this.end);
     } catch (error) {
       throw new Error(`${this.#name}: cannot read: ${systemReason(error)}`);

@@ -3,14 +3,15 @@
  */
 export {
   firstCandidateLocked,
+  homeBucketAt,
   insertLocked,
   isLive,
+  likelyRecordLocked,
   MAX_PROBES,
   NO_SLOT,
   nextCandidateLocked,
   recordInSlot,
   removeLocked,
-  touchBucket,
 } from './buckets.js';
 export { BUCKET_WORDS, LINE_WORDS, RECORD, REGION } from './layout.js';
 export { lockOwner, lockRegion, takeOverLock, tryLockRegion, unlockRegion } from './lock.js';

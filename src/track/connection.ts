@@ -32,9 +32,9 @@ export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, 
   Record<(typeof CONN_FIELDS)[number][0], number>
 >;
 
-/** Words of a record and of an annex: two lines, and one for the four addresses of an IPv6 connection. */
+/** Words of a record and of an annex: two lines, and half a line for the two addresses of an IPv6 connection. */
 export const CONN_WORDS = 32;
-export const ANNEX_WORDS = 16;
+export const ANNEX_WORDS = 8;
 /** Words of an annex: the addresses of the original direction. */
 export const ANNEX = { SRC: 0, DST: 4 } as const;
 

@@ -1,0 +1,215 @@
+/**
+ * The packet loop of a replay: from a capture into the engine, and verdicts out of it in the order of the capture.
+ *
+ * Runs on the main thread beside the shards. It reads a burst of packets, publishes it, and hands on the verdicts that
+ * are there; while a ring is full it waits for verdicts, and while a pipe has nothing it hands on all of them before it
+ * waits. Every wait has a limit, and now and then the event loop gets its turn, so that a signal or the failure of a
+ * worker is noticed.
+ *
+ * Imports capture-clock, frame, verdicts, engine/, pcap/. Imported by replay.
+ */
+import { setImmediate as eventLoop, setTimeout as sleep } from 'node:timers/promises';
+import type { Engine } from '../engine/engine.js';
+import type { CaptureReader } from '../pcap/reader.js';
+import type { CaptureClock } from './capture-clock.js';
+import { FrameHints } from './frame.js';
+import type { VerdictSink } from './verdicts.js';
+
+/** Packets that are pushed between two looks at the verdicts. Fewer wake the shards too often, more leave the cache. */
+const BURST = 128;
+/** Between two turns of the event loop, and the longest wait for a verdict. */
+const TURN_MS = 50;
+/** Longest pause between two looks at a pipe that has nothing: what a packet may be late for it. */
+const LONGEST_PAUSE_MS = 10;
+
+/** Why pushing packets stopped. */
+const PUSHED = { BURST: 0, FULL: 1, IDLE: 2, END: 3 } as const;
+type Pushed = (typeof PUSHED)[keyof typeof PUSHED];
+
+/** What the packets of a link type have in common, and how many there are. */
+export interface LinkCount {
+  readonly linkType: number;
+  packets: number;
+}
+
+export interface FeedOptions {
+  readonly clock: CaptureClock;
+  /** Number of the ct() action for every packet. */
+  readonly action: number;
+  /** Bits of KNOWN for every packet. */
+  readonly known: number;
+  /** Called at every turn of the event loop. */
+  readonly onTurn: () => void;
+}
+
+export class Feed {
+  /** Packets read and judged. */
+  packets = 0;
+  judged = 0;
+  /** Bytes of frames in the capture, and on the wire. */
+  capturedBytes = 0;
+  wireBytes = 0;
+  /** Earliest and latest capture time in milliseconds since 1970; NaN before the first packet. */
+  earliestMs = Number.NaN;
+  latestMs = Number.NaN;
+  readonly linkTypes: LinkCount[] = [];
+  /** What is wrong with the capture, once its fault was met. */
+  fault: Error | undefined;
+
+  readonly #reader: CaptureReader;
+  readonly #engine: Engine;
+  readonly #sink: VerdictSink;
+  readonly #options: FeedOptions;
+  readonly #hints = new FrameHints();
+  #view: DataView;
+  #link: LinkCount = { linkType: -1, packets: 0 };
+  /** The reader's packet was looked at, but no ring had room for it yet. */
+  #holdsPacket = false;
+  #isStopped = false;
+  #turnedMs = 0;
+  #idleRounds = 0;
+
+  constructor(reader: CaptureReader, engine: Engine, sink: VerdictSink, options: FeedOptions) {
+    this.#reader = reader;
+    this.#engine = engine;
+    this.#sink = sink;
+    this.#options = options;
+    this.#view = viewOf(reader.bytes);
+  }
+
+  /** Ends run() soon: no more packets are read, those under way are judged. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /**
+   * Replays to the end of the capture, to its fault or until stop(). The verdicts of all packets read are then with the
+   * sink.
+   * @throws Error when a worker fails or the sink throws
+   */
+  async run(): Promise<void> {
+    const { producer } = this.#engine;
+    this.#turnedMs = performance.now();
+    for (;;) {
+      const pushed = this.#push();
+      producer.publish();
+      if (pushed === PUSHED.END) break;
+      if (pushed === PUSHED.IDLE) await this.#idle();
+      else if (!this.#takeVerdicts() && pushed === PUSHED.FULL) producer.waitForVerdict(TURN_MS);
+      await this.#turnIfDue();
+    }
+    await this.#settle();
+  }
+
+  /** Pushes up to BURST packets. @returns why it stopped */
+  #push(): Pushed {
+    const reader = this.#reader;
+    const { producer } = this.#engine;
+    const { clock, action, known } = this.#options;
+    const hints = this.#hints;
+    for (let count = 0; count < BURST; count++) {
+      if (!this.#holdsPacket) {
+        const isThere = this.#isStopped ? false : this.#read();
+        if (!isThere) return isThere === undefined ? PUSHED.IDLE : PUSHED.END;
+        this.#look();
+      }
+      const { bytes, frameStart, frameEnd } = reader;
+      const bits = known | hints.known;
+      const isTaken = producer.tryPush(
+        bytes,
+        this.#view,
+        frameStart,
+        frameEnd,
+        bits,
+        hints.l3,
+        clock.nowMs,
+        action,
+        this.packets,
+      );
+      this.#holdsPacket = !isTaken;
+      if (!isTaken) return PUSHED.FULL;
+      this.packets++;
+      this.#sink.pushed(reader.timeMs);
+    }
+    return PUSHED.BURST;
+  }
+
+  /** The next packet of the capture; undefined while a pipe has none. A fault ends the capture. */
+  #read(): boolean | undefined {
+    try {
+      return this.#reader.poll();
+    } catch (error) {
+      this.fault = error instanceof Error ? error : new Error(String(error));
+      return false;
+    }
+  }
+
+  /** Takes note of a packet that was just read. */
+  #look(): void {
+    const { bytes, frameStart, frameEnd, originalLength, linkType, timeMs } = this.#reader;
+    if (bytes.buffer !== this.#view.buffer) this.#view = viewOf(bytes);
+    this.#options.clock.advance(timeMs);
+    this.#hints.look(linkType, bytes, frameStart, frameEnd);
+    if (linkType !== this.#link.linkType) this.#changeLink(linkType);
+    this.#link.packets++;
+    this.capturedBytes += frameEnd - frameStart;
+    this.wireBytes += originalLength;
+    // Negated for the first packet, whose time no comparison with NaN can beat.
+    if (!(timeMs >= this.earliestMs)) this.earliestMs = timeMs;
+    if (!(timeMs <= this.latestMs)) this.latestMs = timeMs;
+    this.#idleRounds = 0;
+  }
+
+  #changeLink(linkType: number): void {
+    const known = this.linkTypes.find(count => count.linkType === linkType);
+    this.#link = known ?? { linkType, packets: 0 };
+    if (known === undefined) this.linkTypes.push(this.#link);
+  }
+
+  /** Hands on the verdicts that are there. @returns whether there was any */
+  #takeVerdicts(): boolean {
+    const { producer } = this.#engine;
+    const sink = this.#sink;
+    const before = this.judged;
+    for (let at = producer.peek(); at >= 0; at = producer.peek()) {
+      sink.verdict(producer.verdicts, at, producer.shard);
+      producer.release();
+      this.judged++;
+    }
+    return this.judged !== before;
+  }
+
+  /** Waits for the verdicts of all packets and hands them on. */
+  async #settle(): Promise<void> {
+    const { producer } = this.#engine;
+    while (producer.pending > 0) {
+      if (!this.#takeVerdicts()) producer.waitForVerdict(TURN_MS);
+      await this.#turnIfDue();
+    }
+  }
+
+  /** A pipe has nothing: whoever reads the output has all of it before this thread pauses, longer each time. */
+  async #idle(): Promise<void> {
+    await this.#settle();
+    this.#sink.flush();
+    const pauseMs = Math.min(this.#idleRounds++, LONGEST_PAUSE_MS);
+    if (pauseMs > 0) await sleep(pauseMs);
+    await this.#turn();
+  }
+
+  async #turnIfDue(): Promise<void> {
+    if (performance.now() - this.#turnedMs >= TURN_MS) await this.#turn();
+  }
+
+  async #turn(): Promise<void> {
+    await eventLoop();
+    this.#engine.checkFailure();
+    this.#sink.flush();
+    this.#options.onTurn();
+    this.#turnedMs = performance.now();
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+/**
+ * The program `flowshard`: the table of its commands, and how it fails.
+ *
+ * Every error is one line on standard error; exit.ts has the exit codes. Imports the other files of cli/, commander;
+ * nobody imports it.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { EXIT, OutputClosed, reportError, writeOutput } from './exit.js';
+import { LOG_LEVELS } from './logger.js';
+import { replayCommand } from './replay.js';
+
+/** One file each. */
+const COMMANDS: readonly Command[] = [replayCommand];
+
+/** From dist/src/cli/. */
+const MANIFEST = new URL('../../../package.json', import.meta.url);
+
+function version(): string {
+  const manifest: { version: string } = JSON.parse(readFileSync(MANIFEST, 'utf8'));
+  return manifest.version;
+}
+
+function createProgram(): Command {
+  const program = new Command('flowshard')
+    .description('Userspace connection tracker with Open vSwitch semantics, sharded over all processors.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print what there is to say about a command')
+    .helpCommand('help [command]', 'the same')
+    .option('--debug', 'print where in the program an error comes from')
+    .addOption(
+      new Option('--log-level <level>', 'least important lines of the log on standard error to print')
+        .choices(LOG_LEVELS)
+        .default('warn'),
+    )
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => {
+        const bytes = Buffer.from(text);
+        writeOutput(bytes, bytes.length);
+      },
+      // Errors are reported below, on one line; so is the lack of a command, for which commander prints the help.
+      outputError: () => undefined,
+      writeErr: () => undefined,
+    })
+    .configureHelp({ showGlobalOptions: true });
+  for (const command of COMMANDS) program.addCommand(command.copyInheritedSettings(program));
+  return program;
+}
+
+/** @returns the exit code. */
+function exitCodeOf(error: unknown, debug: boolean): number {
+  if (error instanceof OutputClosed) return EXIT.OK;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.OK;
+    const isBare = error.code === 'commander.help';
+    reportError(isBare ? "expected a command, see 'flowshard --help'" : error.message.replace(/^error: /, ''), debug);
+    return EXIT.USAGE;
+  }
+  reportError(error, debug);
+  return EXIT.FAILURE;
+}
+
+const program = createProgram();
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error, program.opts()['debug'] === true);
+}

@@ -1,0 +1,72 @@
+/**
+ * A line on the terminal that says how far a replay is, for as long as it takes.
+ *
+ * Only where standard error is a terminal, only after a second, and gone at the end. Imports exit, numbers. Imported by
+ * replay.
+ */
+import { isatty } from 'node:tty';
+import { writeError } from './exit.js';
+import { formatCount, formatShare } from './numbers.js';
+
+const STANDARD_ERROR = 2;
+/** What is over before this is not worth a word. */
+const SILENT_MS = 1000;
+/** Between two lines: fast enough to look alive, slow enough to be read. */
+const INTERVAL_MS = 100;
+const BAR_COLUMNS = 24;
+const DEFAULT_COLUMNS = 80;
+
+export class Progress {
+  readonly #isOn: boolean;
+  readonly #startedMs = performance.now();
+  #drawnMs = this.#startedMs + SILENT_MS - INTERVAL_MS;
+  #isDrawn = false;
+
+  /** @param wanted false where the line would get between others */
+  constructor(wanted: boolean) {
+    this.#isOn = wanted && isatty(STANDARD_ERROR);
+  }
+
+  /** Draws the line when it is time. @param totalBytes undefined for a stream */
+  update(bytesRead: number, totalBytes: number | undefined, packets: number): void {
+    if (!this.#isOn) return;
+    const nowMs = performance.now();
+    if (nowMs - this.#drawnMs < INTERVAL_MS) return;
+    this.#drawnMs = nowMs;
+    const speed = packets / ((nowMs - this.#startedMs) / 1000);
+    const line = progressLine(bytesRead, totalBytes, packets, speed);
+    const columns = process.stderr.columns || DEFAULT_COLUMNS;
+    writeError(`\r${line.slice(0, columns - 1)}\x1b[K`);
+    this.#isDrawn = true;
+  }
+
+  /** Takes the line away. */
+  erase(): void {
+    if (this.#isDrawn) writeError('\r\x1b[K');
+    this.#isDrawn = false;
+  }
+}
+
+/** The line itself, without control characters. */
+export function progressLine(
+  bytesRead: number,
+  totalBytes: number | undefined,
+  packets: number,
+  speed: number,
+): string {
+  const counts = `${formatCount(packets)} packets  ${formatCount(speed)}/s`;
+  if (totalBytes === undefined || totalBytes === 0) return `${formatBytes(bytesRead)}  ${counts}`;
+  // A file may grow while it is read.
+  const read = Math.min(bytesRead, totalBytes);
+  const filled = Math.floor((BAR_COLUMNS * read) / totalBytes);
+  const bar = `${'#'.repeat(filled)}${'.'.repeat(BAR_COLUMNS - filled)}`;
+  const share = formatShare(read, totalBytes).padStart(7);
+  return `[${bar}] ${share}  ${formatBytes(read)} of ${formatBytes(totalBytes)}  ${counts}`;
+}
+
+/** Bytes for people, in powers of 1000: `12.3 MB`. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}

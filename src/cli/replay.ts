@@ -1,0 +1,193 @@
+/**
+ * `flowshard replay`: tracks the packets of a capture and prints verdicts, the table or a summary.
+ *
+ * The options and what they mean to the engine are here; the packet loop is in feed, what is printed in verdicts,
+ * table-text and replay-summary.
+ *
+ * Imports the other files of cli/, engine/, pcap/. Imported by main.
+ */
+import { Command, Option } from 'commander';
+import { Engine } from '../engine/engine.js';
+import { type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
+import { oneLine } from '../pcap/descriptor.js';
+import { CaptureReader } from '../pcap/reader.js';
+import { KNOWN } from '../wire/known.js';
+import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
+import { EXIT } from './exit.js';
+import { Feed } from './feed.js';
+import { LineWriter } from './line-writer.js';
+import { createLogger, type LogLevel } from './logger.js';
+import { wholeNumber } from './numbers.js';
+import { Progress } from './progress.js';
+import { printSummary, Tally } from './replay-summary.js';
+import { countTable, printTable } from './table-text.js';
+import { JsonLines, NO_SINK, StateLines, type VerdictSink } from './verdicts.js';
+
+const MAX_ZONE = 0xffff;
+/** The engine's default, said here because the times of packets under way are kept for --json. */
+const RING_PACKETS = 4096;
+
+/** The options as commander gives them; `no-…` options are true unless they are there. */
+interface ReplayFlags {
+  readonly states?: true;
+  readonly json?: true;
+  readonly dump?: true;
+  readonly more?: true;
+  readonly statistics?: true;
+  readonly shards?: number;
+  readonly clock: ClockKind;
+  readonly zone: number;
+  readonly commit: boolean;
+  readonly seed?: number;
+  readonly seqCheck: boolean;
+  readonly maxConnections?: number;
+  readonly checksums: boolean;
+  readonly logLevel: LogLevel;
+}
+
+const NOTES = `
+Without --states, --json or --dump a summary is printed. With --dump the table comes after the packets, one line per
+connection, sorted. In the objects of --json, time is in seconds since 1970, label in hexadecimals, tuple the original
+direction of the packet's connection or null.
+
+Exit codes: 0 done; 1 the capture cannot be read or ends at a fault, everything before it was tracked and printed;
+2 wrong usage; 130 interrupted, everything up to there was tracked and printed.`;
+
+export const replayCommand = new Command('replay')
+  .summary('track the packets of a capture')
+  .description('Tracks the packets of a pcap or pcapng capture as Open vSwitch does with ct(commit).')
+  .argument('<file>', 'capture to read; - for standard input, as in: tcpdump -w - | flowshard replay -')
+  .addOption(new Option('--states', 'one line per packet with its ct_state, as in: 1: new|trk').conflicts('json'))
+  .option('--json', 'one JSON object per packet')
+  .option('--dump', 'the connections at the end, as ovs-appctl dpctl/dump-conntrack prints them')
+  .option('-m, --more', 'with --dump: state, window scale and flags of both TCP peers')
+  .option('-s, --statistics', 'with --dump: seconds until each connection ends')
+  .option('--shards <n>', 'shard workers (default: processors less one)', wholeNumber(1, MAX_SHARDS))
+  .addOption(
+    new Option('--clock <clock>', 'time of the packets: as captured, as replayed, or always the same')
+      .choices(CLOCKS)
+      .default('capture'),
+  )
+  .option('--zone <n>', 'conntrack zone', wholeNumber(0, MAX_ZONE), 0)
+  .option('--no-commit', 'do not remember new connections')
+  .option('--seed <n>', 'make the key of the hash from a number', wholeNumber(0, Number.MAX_SAFE_INTEGER))
+  .option('--no-seq-check', 'do not check TCP sequence numbers against windows')
+  .option('--max-connections <n>', 'connections that fit (default: 1000000)', wholeNumber(1, MAX_CONNECTIONS))
+  .option('--no-checksums', 'do not verify checksums')
+  .addHelpText('after', NOTES)
+  .action(async (file: string, _flags: unknown, command: Command) => {
+    const flags: ReplayFlags = command.optsWithGlobals();
+    if (flags.dump === undefined && (flags.more || flags.statistics)) {
+      const option = flags.more ? '-m, --more' : '-s, --statistics';
+      command.error(`error: option '${option}' needs --dump`, { code: 'flowshard.needsDump', exitCode: EXIT.USAGE });
+    }
+    process.exitCode = await replay(file, flags);
+  });
+
+/** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
+async function replay(file: string, flags: ReplayFlags): Promise<number> {
+  const log = createLogger(flags.logLevel);
+  const reader = CaptureReader.open(file, { polled: true });
+  try {
+    log.info({ file, interfaces: reader.interfaces }, 'capture opened');
+    const engine = await Engine.open(engineOptions(flags));
+    log.info({ shards: engine.shards, clock: flags.clock }, 'engine opened');
+    try {
+      return await new Replay(file, flags, reader, engine).run();
+    } finally {
+      log.info({ counters: engine.counters() }, 'engine closing');
+      await engine.close();
+      log.info('engine closed');
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+function engineOptions(flags: ReplayFlags): EngineOptions {
+  const { shards, seed, maxConnections, clock, seqCheck } = flags;
+  return {
+    clock: clock === 'wall' ? 'wall' : 'packets',
+    checksSequence: seqCheck,
+    ringPackets: RING_PACKETS,
+    ...(shards === undefined ? {} : { shards }),
+    ...(seed === undefined ? {} : { seed }),
+    ...(maxConnections === undefined ? {} : { maxConnections }),
+  };
+}
+
+/** One run, from the first packet to the report. */
+class Replay {
+  readonly #file: string;
+  readonly #flags: ReplayFlags;
+  readonly #engine: Engine;
+  readonly #writer = new LineWriter();
+  readonly #clock: CaptureClock;
+  readonly #tally: Tally;
+  readonly #feed: Feed;
+  readonly #progress: Progress;
+  #isInterrupted = false;
+
+  constructor(file: string, flags: ReplayFlags, reader: CaptureReader, engine: Engine) {
+    this.#file = oneLine(file);
+    this.#flags = flags;
+    this.#engine = engine;
+    this.#clock = new CaptureClock(flags.clock);
+    this.#tally = new Tally(engine.shards);
+    // A line on the terminal would get between the lines of the packets.
+    const printsPackets = flags.states === true || flags.json === true;
+    this.#progress = new Progress(!(printsPackets && process.stdout.isTTY));
+    this.#feed = new Feed(reader, engine, this.#sink(), {
+      clock: this.#clock,
+      action: engine.defineAction({ zone: flags.zone, commit: flags.commit }),
+      known: flags.checksums ? 0 : KNOWN.NO_CHECKSUMS,
+      onTurn: () => this.#progress.update(reader.bytesRead, reader.totalBytes, this.#feed.judged),
+    });
+  }
+
+  async run(): Promise<number> {
+    const startedMs = performance.now();
+    const interrupt = () => {
+      this.#isInterrupted = true;
+      this.#feed.stop();
+    };
+    // Once: whoever asks again does not want to wait for the report.
+    process.once('SIGINT', interrupt);
+    try {
+      await this.#feed.run();
+    } finally {
+      process.off('SIGINT', interrupt);
+      this.#progress.erase();
+    }
+    this.#report(performance.now() - startedMs);
+    this.#writer.flush();
+    if (this.#feed.fault !== undefined) throw this.#feed.fault;
+    return this.#isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+  }
+
+  #sink(): VerdictSink {
+    const { states, json, dump } = this.#flags;
+    if (states) return new StateLines(this.#writer);
+    if (json) return new JsonLines(this.#writer, this.#engine.shards * RING_PACKETS);
+    return dump ? NO_SINK : this.#tally;
+  }
+
+  #report(tookMs: number): void {
+    const { states, json, dump, more = false, statistics } = this.#flags;
+    const { tracker } = this.#engine;
+    const { nowMs } = this.#clock;
+    if (dump) {
+      printTable(this.#writer, tracker, nowMs, { more, ...(statistics ? { statisticsAtMs: nowMs } : {}) });
+    }
+    if (states || json || dump) return;
+    const { created, replaced } = this.#engine.counters().events;
+    printSummary(this.#writer, this.#feed, this.#tally, {
+      file: this.#file,
+      isInterrupted: this.#isInterrupted,
+      tookMs,
+      created,
+      replaced,
+      table: countTable(tracker, nowMs),
+    });
+  }
+}

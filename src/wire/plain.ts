@@ -1,0 +1,107 @@
+/**
+ * The fast path of parseFrame(): TCP or UDP over IPv4 without options or fragmentation, everything in order. That is
+ * nearly every packet, and reading its headers as eight words in one go takes a third of the time.
+ *
+ * It is allowed because it never says more than parseFrame() would: it either writes the same facts, or says no and
+ * leaves the packet, good or bad, to parseFrame(), which knows the reasons. A test runs all input through both.
+ *
+ * Imports bytes, checksum, facts, ipv4, known. Imported by engine/.
+ */
+import { i32be, u8, u16be } from './bytes.js';
+import { addSums, onesSum } from './checksum.js';
+import { ETHERTYPE } from './ethernet.js';
+import { FACT, IPPROTO } from './facts.js';
+import { MAX_PADDING } from './ipv4.js';
+import { KNOWN } from './known.js';
+
+const { SRC, DST, PORTS, PORTS_REVERSED, PROTOCOL, L3, L4, L4_END, FLAGS } = FACT;
+const { L3_CHECKSUM_GOOD, L4_CHECKSUM_GOOD, L3_CHECKSUM_BAD, L4_CHECKSUM_BAD, L3_IPV4, L3_IPV6, L3_OTHER } = KNOWN;
+const { NO_CHECKSUMS } = KNOWN;
+const { TCP, UDP } = IPPROTO;
+const { IPV4 } = ETHERTYPE;
+const PADDING = MAX_PADDING;
+
+/** What only parseFrame() deals with. */
+const UNUSUAL = L3_CHECKSUM_BAD | L4_CHECKSUM_BAD | L3_IPV6 | L3_OTHER;
+const L3_UNCHECKED = L3_CHECKSUM_GOOD | NO_CHECKSUMS;
+const L4_UNCHECKED = L4_CHECKSUM_GOOD | NO_CHECKSUMS;
+
+const ETHERNET_BYTES = 14;
+const TYPE_AT = 12;
+const IP_BYTES = 20;
+const UDP_BYTES = 8;
+const TCP_BYTES = 20;
+/** Version 4 and a header of five words, in the first byte. */
+const VERSION_AND_LENGTH = 0x45;
+/** More fragments, and the fragment offset. */
+const FRAGMENT_MASK = 0x3fff;
+
+/** Sum of the two halves of a word, to be folded later. */
+function halves(word: number): number {
+  return (word >>> 16) + (word & 0xffff);
+}
+
+/** @returns false when the packet is not that plain; the facts are then undefined */
+export function parsePlain(
+  view: DataView,
+  start: number,
+  end: number,
+  known: number,
+  l3Known: number,
+  facts: Int32Array,
+  base: number,
+): boolean {
+  if ((known & UNUSUAL) !== 0) return false;
+  const l3 = (known & L3_IPV4) !== 0 ? l3Known : start + ETHERNET_BYTES;
+  if (end - l3 < IP_BYTES + UDP_BYTES) return false;
+  if ((known & L3_IPV4) === 0 && u16be(view, start + TYPE_AT) !== IPV4) return false;
+
+  const word0 = i32be(view, l3);
+  const word1 = i32be(view, l3 + 4);
+  const word2 = i32be(view, l3 + 8);
+  const src = i32be(view, l3 + 12);
+  const dst = i32be(view, l3 + 16);
+  const size = (word0 & 0xffff) - IP_BYTES;
+  const l4 = l3 + IP_BYTES;
+  const padding = end - l4 - size;
+  if (word0 >>> 24 !== VERSION_AND_LENGTH || (word1 & FRAGMENT_MASK) !== 0) return false;
+  if (size < UDP_BYTES || padding < 0 || padding > PADDING) return false;
+  const addresses = halves(src) + halves(dst);
+  if ((known & L3_UNCHECKED) === 0) {
+    const sum = addresses + halves(word0) + halves(word1) + halves(word2);
+    // Ten halves carry into four bits, so that one fold is exact: all ones is the only good sum (RFC 1071).
+    if ((sum & 0xffff) + (sum >>> 16) !== 0xffff) return false;
+  }
+
+  const protocol = (word2 >>> 16) & 0xff;
+  let isUnchecked = (known & L4_UNCHECKED) !== 0;
+  if (protocol === UDP) {
+    const lengthAndSum = i32be(view, l4 + 4);
+    const length = lengthAndSum >>> 16;
+    if (length < UDP_BYTES || length > size) return false;
+    isUnchecked ||= (lengthAndSum & 0xffff) === 0;
+  } else if (protocol === TCP) {
+    if (size < TCP_BYTES) return false;
+    const header = (u8(view, l4 + 12) >>> 4) * 4;
+    if (header < TCP_BYTES || header > size) return false;
+  } else {
+    return false;
+  }
+  if (!isUnchecked) {
+    const pseudo = addresses + protocol + size;
+    if (addSums((pseudo & 0xffff) + (pseudo >>> 16), onesSum(view, l4, l4 + size)) !== 0xffff) return false;
+  }
+  const ports = i32be(view, l4);
+  if (ports >>> 16 === 0 || (ports & 0xffff) === 0) return false;
+
+  facts[base + SRC] = src;
+  facts[base + DST] = dst;
+  facts[base + PORTS] = ports;
+  facts[base + PORTS_REVERSED] = (ports << 16) | (ports >>> 16);
+  facts[base + PROTOCOL] = protocol;
+  facts[base + L3] = l3;
+  facts[base + L4] = l4;
+  facts[base + L4_END] = l4 + size;
+  facts[base + FLAGS] = 0;
+  return true;
+}
