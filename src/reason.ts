@@ -52,7 +52,7 @@ const REASONS = [
   ['icmp-checksum', 'the ICMP or ICMPv6 checksum is wrong'],
   ['icmp-type', 'an ICMP or ICMPv6 type that is not tracked'],
   ['icmp-code', 'an ICMP or ICMPv6 query with a code other than zero'],
-  ['icmp-error-payload', 'the packet quoted by an ICMP error is cut short, a fragment, or itself an error'],
+  ['icmp-error-payload', 'the packet quoted by an ICMP error is cut short, a later fragment, or itself an error'],
   ['icmp-error-address', 'the packet quoted by an ICMP error was not sent by the receiver of the error'],
 
   // track

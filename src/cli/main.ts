@@ -66,5 +66,5 @@ const program = createProgram();
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = exitCodeOf(error, program.opts()['debug'] === true);
+  process.exitCode = exitCodeOf(error, program.opts<{ debug?: true }>().debug === true);
 }

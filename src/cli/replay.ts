@@ -6,6 +6,7 @@
  *
  * Imports the other files of cli/, engine/, pcap/. Imported by main.
  */
+import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { Engine } from '../engine/engine.js';
 import { type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
@@ -23,6 +24,7 @@ import { printSummary, Tally } from './replay-summary.js';
 import { countTable, printTable } from './table-text.js';
 import { JsonLines, NO_SINK, StateLines, type VerdictSink } from './verdicts.js';
 
+const STANDARD_OUTPUT = 1;
 const MAX_ZONE = 0xffff;
 /** The engine's default, said here because the times of packets under way are kept for --json. */
 const RING_PACKETS = 4096;
@@ -136,7 +138,7 @@ class Replay {
     this.#tally = new Tally(engine.shards);
     // A line on the terminal would get between the lines of the packets.
     const printsPackets = flags.states === true || flags.json === true;
-    this.#progress = new Progress(!(printsPackets && process.stdout.isTTY));
+    this.#progress = new Progress(!(printsPackets && isatty(STANDARD_OUTPUT)));
     this.#feed = new Feed(reader, engine, this.#sink(), {
       clock: this.#clock,
       action: engine.defineAction({ zone: flags.zone, commit: flags.commit }),

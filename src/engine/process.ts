@@ -33,14 +33,7 @@ import { isExpired } from '../track/expiry.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
 import { trackerOf, updateConnection } from '../track/trackers.js';
-import {
-  FACT,
-  FACT_RELATED,
-  FAMILY_IPV6,
-  IPPROTO,
-  PROTOCOL_MASK,
-  FACT_WORDS as WORDS_OF_FACTS,
-} from '../wire/facts.js';
+import { FACT, FACT_RELATED, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { parsePlain } from '../wire/plain.js';
@@ -65,7 +58,7 @@ import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { hashKey, partOf, zoneHash } from './hash.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
-import { MAX_BATCH, type Tracker } from './tracker.js';
+import { MAX_BATCH, ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
 
 // Bound again: a constant of this module is folded into the code, an imported one is read each time.
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION, STATE } = PACKET;
@@ -79,7 +72,8 @@ const { FLAGS: A_FLAGS, ZONE: A_ZONE } = ACTION;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE } = UPDATE;
 const PACKET_WORDS = WORDS_OF_PACKET;
-const FACT_WORDS = WORDS_OF_FACTS;
+const ROW_WORDS = WORDS_OF_ROW;
+const { REASON: ROW_REASON, REGION, HOME, CANDIDATE, ACTION: ROW_ACTION } = ROW;
 const ACTION_WORDS = WORDS_OF_ACTION;
 const REASON_COUNTS_AT = REASONS_AT;
 const STATUS_LABEL = LABELLED;
@@ -120,8 +114,8 @@ export function processPackets(
 
 function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
   parseBatch(tracker, packets, first, count);
-  hashBatch(tracker, packets, first, count);
-  const { regions, map } = tracker;
+  hashBatch(tracker, count);
+  const { facts, map } = tracker;
   let held = lockFirstRegion(tracker, count);
   let judged = 0;
   while (judged < count) {
@@ -131,11 +125,11 @@ function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array
       unlockRegion(map, held);
       if (judged === count) return;
     }
-    const region = regions[judged];
+    const region = facts[judged * ROW_WORDS + REGION];
     held = region !== NO_REGION && lockRegion(map, region, tracker.owner) ? region : NO_REGION;
     tracker.counts[EVENT.regionSwitches]++;
     if (held !== NO_REGION) continue;
-    if (region !== NO_REGION) tracker.reasons[judged] = REASON['table-locked'];
+    if (region !== NO_REGION) facts[judged * ROW_WORDS + ROW_REASON] = REASON['table-locked'];
     rejectPacket(tracker, packets, (first + judged) * PACKET_WORDS, judged);
     judged++;
   }
@@ -143,58 +137,54 @@ function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array
 
 /** First pass: the facts of every packet. Packets that the parser refuses have no region. */
 function parseBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
-  const { facts, reasons, frames } = tracker;
+  const { facts, frames } = tracker;
   const frameBytes = frames.byteLength;
   for (let index = 0; index < count; index++) {
     const packet = (first + index) * PACKET_WORDS;
-    const base = index * FACT_WORDS;
+    const base = index * ROW_WORDS;
     const start = packets[packet + FRAME_OFFSET];
     const end = start + packets[packet + FRAME_LENGTH];
     const known = packets[packet + INPUT];
     const l3 = packets[packet + L3_OFFSET];
     const isInside = start >= 0 && end >= start && end <= frameBytes && ((known & NAMES_L3) === 0 || l3 >= start);
-    if (!isInside) reasons[index] = REASON['frame-range'];
-    else if (parsePlain(frames, start, end, known, l3, facts, base)) reasons[index] = NO_REASON;
-    else reasons[index] = parseFrame(frames, start, end, known, l3, facts, base);
+    facts[base + ROW_ACTION] = (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
+    if (!isInside) facts[base + ROW_REASON] = REASON['frame-range'];
+    else if (parsePlain(frames, start, end, known, l3, facts, base)) facts[base + ROW_REASON] = NO_REASON;
+    else facts[base + ROW_REASON] = parseFrame(frames, start, end, known, l3, facts, base);
   }
 }
 
 /** First pass, continued: hash, region and home bucket; each bucket's line is asked for. */
-function hashBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
-  const { facts, reasons, regions, homes, map, words } = tracker;
-  const { control, actions } = tracker.memory;
+function hashBatch(tracker: Tracker, count: number): void {
+  const { facts, map, words, actions } = tracker;
+  const { control } = tracker.memory;
+  const { regions } = map;
   const key0 = control[KEY0];
   const key1 = control[KEY1];
   let touched = 0;
-  for (let index = 0; index < count; index++) {
-    if (reasons[index] !== NO_REASON) {
-      regions[index] = NO_REGION;
+  for (let base = 0; base < count * ROW_WORDS; base += ROW_WORDS) {
+    if (facts[base + ROW_REASON] !== NO_REASON) {
+      facts[base + REGION] = NO_REGION;
       continue;
     }
-    const base = index * FACT_WORDS;
     hashKey(facts, base, key0, key1);
     const hash = facts[base + HASH];
-    const region = partOf(hash, map.regions);
-    const zoned = zoneHash(hash, actions[actionAt(packets, (first + index) * PACKET_WORDS) + A_ZONE]);
+    const region = partOf(hash, regions);
+    const zoned = zoneHash(hash, actions[facts[base + ROW_ACTION] + A_ZONE]);
     const home = homeBucketAt(map, region, zoned);
     facts[base + HASH] = zoned;
-    regions[index] = region;
-    homes[index] = home;
+    facts[base + REGION] = region;
+    facts[base + HOME] = home;
     touched ^= words[home];
   }
   tracker.touched = touched;
 }
 
-/** First word of a packet's action; a number beyond the table wraps, so that a wild one cannot lead outside. */
-function actionAt(packets: Int32Array, packet: number): number {
-  return (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
-}
-
 /** Locks the region of the first packet that has one. */
 function lockFirstRegion(tracker: Tracker, count: number): number {
-  const { regions, map, owner } = tracker;
+  const { facts, map, owner } = tracker;
   for (let index = 0; index < count; index++) {
-    const region = regions[index];
+    const region = facts[index * ROW_WORDS + REGION];
     if (region !== NO_REGION) return lockRegion(map, region, owner) ? region : NO_REGION;
   }
   return NO_REGION;
@@ -202,14 +192,14 @@ function lockFirstRegion(tracker: Tracker, count: number): number {
 
 /** Second pass: the record that each packet of the locked region most likely belongs to; its line is asked for. */
 function touchCandidates(tracker: Tracker, held: number, from: number, count: number): void {
-  const { facts, regions, homes, candidates, map, words } = tracker;
+  const { facts, map, words } = tracker;
   let touched = 0;
-  for (let index = from; index < count; index++) {
-    if (regions[index] !== held) continue;
-    const hash = facts[index * FACT_WORDS + HASH];
-    let record = likelyRecordLocked(map, homes[index], hash);
+  for (let base = from * ROW_WORDS; base < count * ROW_WORDS; base += ROW_WORDS) {
+    if (facts[base + REGION] !== held) continue;
+    const hash = facts[base + HASH];
+    let record = likelyRecordLocked(map, facts[base + HOME], hash);
     if (record === NONE) record = firstRecord(tracker, held, hash);
-    candidates[index] = record;
+    facts[base + CANDIDATE] = record;
     touched ^= words[recordAt(map, record) + GENERATION];
   }
   tracker.touched ^= touched;
@@ -234,13 +224,14 @@ function judgeRegion(
   count: number,
   region: number,
 ): number {
-  const { regions } = tracker;
+  const { facts } = tracker;
   let latestMs = 0;
   let index = from;
   for (; index < count; index++) {
     const packet = (first + index) * PACKET_WORDS;
-    if (regions[index] !== region) {
-      if (regions[index] !== NO_REGION) break;
+    const own = facts[index * ROW_WORDS + REGION];
+    if (own !== region) {
+      if (own !== NO_REGION) break;
       rejectPacket(tracker, packets, packet, index);
       continue;
     }
@@ -261,14 +252,13 @@ function judgeRegion(
  * @returns false when nothing was done: the packet is judgePacket()'s
  */
 function judgePlain(tracker: Tracker, packets: Int32Array, packet: number, index: number, nowMs: number): boolean {
-  const { words, facts } = tracker;
-  const { actions } = tracker.memory;
-  const base = index * FACT_WORDS;
-  const action = actionAt(packets, packet);
+  const { words, facts, actions } = tracker;
+  const base = index * ROW_WORDS;
+  const action = facts[base + ROW_ACTION];
   const zone = actions[action + A_ZONE];
   const protocol = facts[base + PROTOCOL];
   const key = (zone << 16) | protocol;
-  const at = recordAt(tracker.map, tracker.candidates[index]);
+  const at = recordAt(tracker.map, facts[base + CANDIDATE]);
   const src = words[at + C_SRC];
   const dst = words[at + C_DST];
   const ports = words[at + C_PORTS];
@@ -300,7 +290,7 @@ function judgePlain(tracker: Tracker, packets: Int32Array, packet: number, index
   writeTuple(packets, packet, protocol, ports);
   packets[packet + TUPLE_SRC + 3] = src;
   packets[packet + TUPLE_DST + 3] = dst;
-  finishPacket(tracker, packets, packet, state, result < 0 ? -result : NO_REASON, zone, tracker.candidates[index]);
+  finishPacket(tracker, packets, packet, state, result < 0 ? -result : NO_REASON, zone, facts[base + CANDIDATE]);
   return true;
 }
 
@@ -309,8 +299,10 @@ function rejectPacket(tracker: Tracker, packets: Int32Array, packet: number, ind
   packets[packet + TUPLE_PROTOCOL] = 0;
   packets[packet + MARK] = 0;
   clearLabel(packets, packet);
-  const zone = tracker.memory.actions[actionAt(packets, packet) + A_ZONE];
-  finishPacket(tracker, packets, packet, INV, tracker.reasons[index], zone, NONE);
+  const { facts, actions } = tracker;
+  const base = index * ROW_WORDS;
+  const zone = actions[facts[base + ROW_ACTION] + A_ZONE];
+  finishPacket(tracker, packets, packet, INV, facts[base + ROW_REASON], zone, NONE);
 }
 
 function finishPacket(
@@ -345,11 +337,11 @@ function judgePacket(
   region: number,
   nowMs: number,
 ): void {
-  const base = index * FACT_WORDS;
-  const { facts } = tracker;
-  const action = actionAt(packets, packet);
-  const flags = tracker.memory.actions[action + A_FLAGS];
-  const zone = tracker.memory.actions[action + A_ZONE];
+  const base = index * ROW_WORDS;
+  const { facts, actions } = tracker;
+  const action = facts[base + ROW_ACTION];
+  const flags = actions[action + A_FLAGS];
+  const zone = actions[action + A_ZONE];
   const key = (zone << 16) | facts[base + PROTOCOL];
   const isRelated = (facts[base + FLAGS] & RELATED) !== 0;
   // A packet that comes from another zone starts afresh.
@@ -398,9 +390,10 @@ function judgePacket(
 
 /** The connection of a packet, its candidate first. As findConnectionLocked(). */
 function findPacket(tracker: Tracker, index: number, region: number, key: number, nowMs: number): number {
-  const base = index * FACT_WORDS;
-  const hash = tracker.facts[base + HASH];
-  const candidate = tracker.candidates[index];
+  const base = index * ROW_WORDS;
+  const { facts } = tracker;
+  const hash = facts[base + HASH];
+  const candidate = facts[base + CANDIDATE];
   if (candidate !== NONE) {
     const found = checkCandidateLocked(tracker, candidate, base, key, hash, nowMs);
     if (found !== NOT_FOUND) return found;
@@ -487,8 +480,7 @@ function writeAddresses(packets: Int32Array, packet: number, from: Int32Array, s
 
 /** Sets mark and label of the connection as the action says, and tells the packet. */
 function setMarks(tracker: Tracker, packets: Int32Array, packet: number, record: number, action: number): void {
-  const { words } = tracker;
-  const { actions } = tracker.memory;
+  const { words, actions } = tracker;
   const at = recordAt(tracker.map, record);
   const flags = actions[action + A_FLAGS];
   if ((flags & ACTION_MARK) !== 0) {

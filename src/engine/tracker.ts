@@ -14,8 +14,28 @@ import { CONTROL, type EngineMemory } from './memory.js';
 /** Packets that are parsed, looked up and judged together. */
 export const MAX_BATCH = 64;
 
+/**
+ * A row of scratch per packet of a batch: its facts, and behind them what the passes tell one another. One array for
+ * all of it, because each further array costs the loop a register or two.
+ */
+export const ROW = {
+  /** Reason of the parser. */
+  REASON: FACT_WORDS,
+  /** Region of the packet's key. */
+  REGION: FACT_WORDS + 1,
+  /** First word of the home bucket. */
+  HOME: FACT_WORDS + 2,
+  /** The record that is most likely the packet's, or NONE. */
+  CANDIDATE: FACT_WORDS + 3,
+  /** First word of the packet's action. */
+  ACTION: FACT_WORDS + 4,
+} as const;
+export const ROW_WORDS = 2 * FACT_WORDS;
+
 export interface Tracker extends TrackContext {
   readonly memory: EngineMemory;
+  /** MAX_ACTIONS actions of ACTION_WORDS words. */
+  readonly actions: Int32Array;
   readonly map: SharedMap;
   /** This thread's number: 1 or more, unique among the threads of the engine. */
   readonly owner: number;
@@ -25,11 +45,6 @@ export interface Tracker extends TrackContext {
   frames: DataView;
   /** Read from the settings once per batch. */
   checksSequence: boolean;
-  /** Scratch of a batch, one entry per packet: the reason of the parser, the region, the home bucket, the candidate record. */
-  readonly reasons: Int32Array;
-  readonly regions: Int32Array;
-  readonly homes: Int32Array;
-  readonly candidates: Int32Array;
   /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
   touched: number;
 }
@@ -39,19 +54,16 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
   const row = (owner - 1) * COUNTER_ROW;
   return {
     memory,
+    actions: memory.actions,
     map: memory.map,
     words: memory.map.words,
     doubles: memory.map.doubles,
     owner,
     counts: memory.counters.subarray(row, row + COUNTER_ROW),
     frames: new DataView(new ArrayBuffer(0)),
-    facts: new Int32Array(MAX_BATCH * FACT_WORDS),
+    facts: new Int32Array(MAX_BATCH * ROW_WORDS),
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
-    reasons: new Int32Array(MAX_BATCH),
-    regions: new Int32Array(MAX_BATCH),
-    homes: new Int32Array(MAX_BATCH),
-    candidates: new Int32Array(MAX_BATCH),
     touched: 0,
   };
 }

@@ -31,12 +31,11 @@ export const MAX_PROBES = 8;
 /** Odd multipliers that give bucket and tag each their own mix of the hash (from the golden ratio and from pi). */
 const BUCKET_MIX = 0x9e3779b1 | 0;
 const TAG_MIX = 0x243f6a89;
-const TWO_TO_MINUS_32 = 2 ** -32;
 
 /** First word of the bucket where records with this hash belong. */
 export function homeBucketAt(map: SharedMap, region: number, hash: number): number {
-  const mixed = Math.imul(hash, BUCKET_MIX) >>> 0;
-  const bucket = (mixed * map.bucketsPerRegion * TWO_TO_MINUS_32) | 0;
+  // Two shifts, since one by 32, for a single bucket, would shift by 0.
+  const bucket = (Math.imul(hash, BUCKET_MIX) >>> 1) >>> (map.bucketShift - 1);
   return map.bucketsAt + (region * map.bucketsPerRegion + bucket) * BUCKET_WORDS;
 }
 

@@ -18,10 +18,11 @@
  *
  * THE NUMBERS
  *
- * - Fifteen slots at a load of 0.4 are 6 records in a bucket on average: the index costs 64 / 6 = 10.7 bytes per
- *   record, and by the Poisson distribution one bucket in two thousand overflows. A lookup first looks at the one slot
- *   that the hash prefers, which was free when the record came in four of five cases even if the table is full; so
- *   nearly all lookups take the same path, which the branch predictor learns. (At a load of 0.7 a third did not.)
+ * - The load is between 0.2 and 0.4 when the map is full, for the number of buckets is a power of two: 3 to 6 records
+ *   in a bucket of fifteen slots, 11 to 21 bytes of index per record. By the Poisson distribution one bucket in two
+ *   thousand overflows at the most.
+ * - A lookup first looks at the one slot that the hash prefers, which was free when the record came in four of five
+ *   cases even if the table is full; so nearly all lookups take the same path, which the branch predictor learns.
  * - A tag has 32 - record bits bits: 12 for a million records, so that a lookup that misses compares one wrong record
  *   in four hundred. Tags are never 0, so that an empty slot matches nothing.
  * - An insert looks at MAX_PROBES buckets at the most and then refuses. With a good hash that takes a run of 120 slots
@@ -76,7 +77,9 @@ export interface SharedMap extends MapOptions {
   readonly words: Int32Array;
   /** The same memory, for records that hold 64-bit floating point numbers in aligned pairs of words. */
   readonly doubles: Float64Array;
+  /** A power of two, and how far a hash of 32 bits is to be shifted to the right to name one. */
   readonly bucketsPerRegion: number;
+  readonly bucketShift: number;
   /** Bits of a slot that hold the record number. */
   readonly recordBits: number;
   readonly recordMask: number;
@@ -96,6 +99,11 @@ const ANNEX_UNIT = 8;
 const WASM_PAGE_BYTES = 65536;
 const MAX_BYTES = 65536 * WASM_PAGE_BYTES;
 const PAGE_WORDS = 1024;
+
+/** Bits that hold the numbers from 0 to `most`. */
+function bitsFor(most: number): number {
+  return 32 - Math.clz32(most);
+}
 
 function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
@@ -120,7 +128,8 @@ function checkOptions(options: MapOptions): void {
 /** Offsets of all parts, from the options alone: creator and attacher must agree. */
 function plan(options: MapOptions) {
   const { regions, recordsPerRegion, annexesPerRegion, recordWords, annexWords } = options;
-  const bucketsPerRegion = Math.ceil(recordsPerRegion / (SLOTS_PER_BUCKET * MAX_LOAD));
+  const bucketBits = bitsFor(Math.ceil(recordsPerRegion / (SLOTS_PER_BUCKET * MAX_LOAD)) - 1);
+  const bucketsPerRegion = 2 ** bucketBits;
   const regionStride = roundUp(REGION.USER + options.regionUserWords, LINE_WORDS);
   const regionsAt = HEADER_WORDS;
   const bucketsAt = regionsAt + regions * regionStride;
@@ -128,8 +137,18 @@ function plan(options: MapOptions) {
   const recordsAt = roundUp(bucketsAt + regions * bucketsPerRegion * BUCKET_WORDS, recordWords);
   const annexesAt = recordsAt + (regions * recordsPerRegion + 1) * recordWords;
   const totalWords = annexesAt + (regions * annexesPerRegion + 1) * annexWords;
-  const recordBits = 32 - Math.clz32(regions * recordsPerRegion);
-  return { bucketsPerRegion, regionStride, regionsAt, bucketsAt, recordsAt, annexesAt, totalWords, recordBits };
+  const recordBits = bitsFor(regions * recordsPerRegion);
+  return {
+    bucketBits,
+    bucketsPerRegion,
+    regionStride,
+    regionsAt,
+    bucketsAt,
+    recordsAt,
+    annexesAt,
+    totalWords,
+    recordBits,
+  };
 }
 
 function viewOf(buffer: SharedArrayBuffer, options: MapOptions): SharedMap {
@@ -145,6 +164,7 @@ function viewOf(buffer: SharedArrayBuffer, options: MapOptions): SharedMap {
     words: new Int32Array(buffer, 0, places.totalWords),
     doubles: new Float64Array(buffer, 0, places.totalWords >>> 1),
     bucketsPerRegion: places.bucketsPerRegion,
+    bucketShift: 32 - places.bucketBits,
     recordBits: places.recordBits,
     recordMask: (1 << places.recordBits) - 1,
     regionStride: places.regionStride,

@@ -1,7 +1,7 @@
 /**
  * Captures built byte by byte, from the format documents and not from the code under test, and a way to read them.
  *
- * For the tests of this folder.
+ * For the tests of this folder and of test/cli.
  */
 
 import assert from 'node:assert/strict';

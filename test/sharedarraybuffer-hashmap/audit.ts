@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import {
   annexAt,
   annexesUsedLocked,
+  homeBucketAt,
   isLive,
   MAX_PROBES,
   NONE,
@@ -15,25 +16,16 @@ import {
   recordsUsedLocked,
   regionAt,
   type SharedMap,
-  touchBucket,
 } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { BUCKET, BUCKET_WORDS, RECORD, REGION } from '../../src/sharedarraybuffer-hashmap/layout.js';
 import { annexOf } from './entries.js';
 
 const WHOLE_WALK = 0x7fff_ffff;
 
-/** The bucket where a hash belongs, found out by watching which word the map touches. */
+/** Number, within its region, of the bucket where a hash belongs. */
 export function homeBucket(map: SharedMap, region: number, hash: number): number {
-  let touched = -1;
-  const words = new Proxy(map.words, {
-    get(target, index) {
-      touched = Number(index);
-      return target[touched];
-    },
-  });
-  touchBucket({ ...map, words }, region, hash);
-  const bucket = Math.floor((touched - map.bucketsAt) / BUCKET_WORDS) - region * map.bucketsPerRegion;
-  assert.ok(bucket >= 0 && bucket < map.bucketsPerRegion, `home bucket ${bucket}`);
+  const bucket = (homeBucketAt(map, region, hash) - map.bucketsAt) / BUCKET_WORDS - region * map.bucketsPerRegion;
+  assert.ok(Number.isInteger(bucket) && bucket >= 0 && bucket < map.bucketsPerRegion, `home bucket ${bucket}`);
   return bucket;
 }
 

@@ -7,8 +7,10 @@ import {
   firstCandidateLocked,
   giveAnnexLocked,
   giveRecordLocked,
+  homeBucketAt,
   insertLocked,
   isLive,
+  likelyRecordLocked,
   MAX_PROBES,
   NO_SLOT,
   NONE,
@@ -33,6 +35,16 @@ const REACH = MAX_PROBES * SLOTS_PER_BUCKET;
 
 function generation(map: SharedMap, record: number): number {
   return map.words[recordAt(map, record) + RECORD.GENERATION];
+}
+
+function candidates(map: SharedMap, region: number, hash: number): number[] {
+  const met: number[] = [];
+  let slot = firstCandidateLocked(map, region, hash);
+  while (slot !== NO_SLOT) {
+    met.push(recordInSlot(map, slot));
+    slot = nextCandidateLocked(map, region, hash, slot);
+  }
+  return met;
 }
 
 /** Enters the keys from 0 on under one hash, as many as go in. */
@@ -115,13 +127,32 @@ test('candidates for a hash are its records, each once', () => {
   const map = newMap({ recordsPerRegion: 400 });
   const hash = constantHash(0);
   const added = Array.from({ length: 100 }, (_, key) => addLocked(map, 0, hash, key, 1));
-  const met: number[] = [];
-  let slot = firstCandidateLocked(map, 0, hash);
-  while (slot !== NO_SLOT) {
-    met.push(recordInSlot(map, slot));
-    slot = nextCandidateLocked(map, 0, hash, slot);
+  assert.deepEqual(
+    candidates(map, 0, hash).sort((a, b) => a - b),
+    added.sort((a, b) => a - b),
+  );
+});
+
+test('the likely record is a candidate, and the only one of a lone hash', () => {
+  const map = newMap({ recordsPerRegion: 300, annexesPerRegion: 300 });
+  for (let key = 0; key < 600; key++) {
+    const hash = goodHash(key);
+    const home = homeBucketAt(map, 0, hash);
+    assert.equal(likelyRecordLocked(map, home, hash), NONE, 'nothing is likely in an empty map');
+    const record = addLocked(map, 0, hash, key, 1);
+    assert.equal(likelyRecordLocked(map, home, hash), record, `key ${key}`);
+    dropLocked(map, record);
+    assert.equal(likelyRecordLocked(map, home, hash), NONE, `key ${key} is gone`);
   }
-  assert.deepEqual(met, added);
+  for (const hashOf of [goodHash, constantHash]) {
+    fill(map, 0, hashOf);
+    for (let key = 0; key < 600; key++) {
+      const hash = hashOf(key);
+      const likely = likelyRecordLocked(map, homeBucketAt(map, 0, hash), hash);
+      assert.ok(likely === NONE || candidates(map, 0, hash).includes(likely), `key ${key}: record ${likely}`);
+    }
+    for (const record of liveRecords(map, 0)) dropLocked(map, record);
+  }
 });
 
 test('probing goes round at the end of its region and leaves the next one alone', () => {

@@ -40,11 +40,13 @@ const SHAPES: readonly [name: string, options: Partial<MapOptions>][] = [
   ['user words that overflow their line', { regionUserWords: 17 }],
   ['small records', { recordWords: 16, recordsPerRegion: 77 }],
   ['records of three lines', { recordWords: 48, annexWords: 32 }],
+  ['annexes of half a line', { annexWords: 8, annexesPerRegion: 33 }],
+  ['annexes of a line and a half', { annexWords: 24 }],
   ['many regions', { regions: 1024, recordsPerRegion: 3 }],
   ['buckets that just suffice', { recordsPerRegion: 21 }],
 ];
 
-/** The parts of a map as [name, first word, words]. */
+/** The parts of a map: name, first word, number of words. */
 function parts(map: SharedMap): [name: string, at: number, words: number][] {
   const list: [string, number, number][] = [['header', 0, HEADER_WORDS]];
   for (let region = 0; region < map.regions; region++) {
@@ -67,7 +69,8 @@ for (const [name, options] of SHAPES) {
     const map = createMap({ ...USUAL, ...options });
     const owner = new Map<number, string>();
     for (const [part, at, words] of parts(map)) {
-      assert.equal(at % LINE_WORDS, 0, `${part} starts at word ${at}`);
+      const isAligned = at % LINE_WORDS === 0 || (words < LINE_WORDS ? (at % LINE_WORDS) + words <= LINE_WORDS : false);
+      assert.ok(isAligned, `${part} at word ${at} starts a line, or shares one`);
       assert.ok(at + words <= map.words.length, `${part} ends within the memory`);
       for (let word = at; word < at + words; word++) {
         assert.equal(owner.get(word), undefined, `${part} overlaps at word ${word}`);
@@ -169,7 +172,7 @@ const REFUSED: Readonly<Record<keyof MapOptions, readonly number[]>> = {
   recordsPerRegion: [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY],
   recordWords: [0, 1, 15, 17, 31, -16, Number.NaN],
   annexesPerRegion: [-1, 0.5, Number.NaN],
-  annexWords: [0, 8, 24, -16, Number.NaN],
+  annexWords: [0, 4, 12, 20, -8, Number.NaN],
   regionUserWords: [-1, 2.5, Number.NaN],
 };
 

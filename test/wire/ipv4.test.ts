@@ -57,6 +57,11 @@ test('link-layer padding is not part of the payload', () => {
   assert.equal(facts.l4End, 35);
 });
 
+test('more padding than 16 bits count is a wrong total length, as in OVS', () => {
+  assert.equal(reasonOf(frame(ipv4({}, udp()), { trailer: new Uint8Array(65_535) })), 'none');
+  assert.equal(reasonOf(frame(ipv4({}, udp()), { trailer: new Uint8Array(65_536) })), 'ipv4-total-length');
+});
+
 test('every cut of a frame is refused', () => {
   const whole = frame(ipv4({ options: [1, 1, 1, 0] }, udp({ payload: 'payload' })));
   for (let length = ETHERNET; length < whole.length; length++) {

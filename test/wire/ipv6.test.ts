@@ -50,6 +50,11 @@ test('what lies beyond the payload length is not part of the packet', () => {
   assert.equal(reasonOf(frame(ipv6({ extensions, payloadLength: 15 }, udp()))), 'ipv6-extension-header');
 });
 
+test('more padding than 16 bits count is a wrong payload length, as in OVS', () => {
+  assert.equal(reasonOf(frame(ipv6({}, udp()), { trailer: new Uint8Array(65_535) })), 'none');
+  assert.equal(reasonOf(frame(ipv6({}, udp()), { trailer: new Uint8Array(65_536) })), 'ipv6-payload-length');
+});
+
 test('the longest packet there is', () => {
   const facts = parse(frame(ipv6({}, udp({ payload: new Uint8Array(65535 - 8) }))));
   assert.deepEqual([facts.reason, facts.l4End - facts.l4], ['none', 65535]);

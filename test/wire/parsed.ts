@@ -1,18 +1,21 @@
 /**
- * Parsing one frame in a test: places it in the middle of a larger memory, of which nothing else may be read, and makes
- * the facts readable.
+ * Parsing one frame in a test: places it in the middle of a larger memory, of which nothing else may be read, compares
+ * the fast path with parseFrame(), and makes the facts readable.
  *
  * Imports src/wire, src/reason.
  */
 import assert from 'node:assert/strict';
-import { type ReasonName, reasonName } from '../../src/reason.js';
+import { REASON, type ReasonName, reasonName } from '../../src/reason.js';
 import { FACT, FACT_RELATED, FACT_WORDS, FAMILY_IPV6, PROTOCOL_MASK } from '../../src/wire/facts.js';
 import { parseFrame } from '../../src/wire/parse.js';
+import { parsePlain } from '../../src/wire/plain.js';
 import { GuardedView } from './guarded.js';
 
 /** An odd place, so that nothing is aligned by luck. */
 const START = 37;
 const ROW = 3;
+/** What is known of a packet over IPv4. */
+const IPV4_FACTS = ['SRC', 'DST', 'PORTS', 'PORTS_REVERSED', 'PROTOCOL', 'L3', 'L4', 'L4_END', 'FLAGS'] as const;
 const UNTOUCHED = 0x5a5a5a5b;
 
 export interface Parsed {
@@ -42,6 +45,24 @@ function halves(word: number): readonly [number, number] {
   return [word >>> 16, word & 0xffff];
 }
 
+/**
+ * Gives the same packet to the fast path, which may decline but not differ.
+ * @returns whether it took the packet
+ */
+export function checkPlain(
+  view: GuardedView,
+  known: number,
+  l3: number,
+  expected: Int32Array,
+  reason: number,
+): boolean {
+  const facts = new Int32Array(FACT_WORDS).fill(UNTOUCHED);
+  if (!parsePlain(view, view.start, view.end, known, l3, facts, 0)) return false;
+  assert.equal(reason, REASON.none, 'the fast path takes good packets only');
+  for (const name of IPV4_FACTS) assert.equal(facts[FACT[name]], expected[FACT[name]], `${name} of the fast path`);
+  return true;
+}
+
 export function parse(frame: Uint8Array, { known = 0, l3 = 0 }: Given = {}): Parsed {
   const view = new GuardedView(new ArrayBuffer(START + frame.length + 64));
   view.start = START;
@@ -50,6 +71,8 @@ export function parse(frame: Uint8Array, { known = 0, l3 = 0 }: Given = {}): Par
   const facts = new Int32Array((ROW + 2) * FACT_WORDS).fill(UNTOUCHED);
   const base = ROW * FACT_WORDS;
   const reason = parseFrame(view, START, START + frame.length, known, START + l3, facts, base);
+
+  checkPlain(view, known, START + l3, facts.slice(base, base + FACT_WORDS), reason);
 
   const around = [...facts.subarray(0, base), ...facts.subarray(base + FACT_WORDS)];
   assert.ok(

@@ -1,6 +1,6 @@
 /**
  * What OVS would make of a frame, the slow and plain way: the checks of `miniflow_extract()` and `conn_key_extract()`
- * written down once more, on slices of bytes, to compare parseFrame() with.
+ * written down once more, on slices of bytes, to compare with what src/wire says.
  *
  * Imports support/sums, src/wire/known. Shares no code with src/wire but the names of the bits.
  */
@@ -57,7 +57,7 @@ function ipv4Network(packet: Bytes, known: number, isQuoted: boolean): Network |
   const header = (packet[0] % 16) * 4;
   if (header < 20 || header > packet.length) return undefined;
   const total = isQuoted ? packet.length : word(packet, 2);
-  if (total < header || total > packet.length) return undefined;
+  if (total < header || total > packet.length || packet.length - total > 0xffff) return undefined;
   if (word(packet, 6) % 0x2000 !== 0) return undefined;
   if (!isQuoted) {
     if (known & KNOWN.L3_CHECKSUM_BAD) return undefined;
@@ -71,7 +71,7 @@ function ipv4Network(packet: Bytes, known: number, isQuoted: boolean): Network |
 function ipv6Network(packet: Bytes, isQuoted: boolean): Network | undefined {
   if (packet.length < 40) return undefined;
   const end = isQuoted ? packet.length : 40 + word(packet, 4);
-  if (end > packet.length) return undefined;
+  if (end > packet.length || packet.length - end > 0xffff) return undefined;
   let payload = packet.subarray(40, end);
   let protocol = packet[6];
   while ([0, 43, 44, 51, 60].includes(protocol)) {

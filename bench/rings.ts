@@ -1,0 +1,126 @@
+/**
+ * The way through the rings: this thread is the producer, a worker the shard. From the first packet pushed to the last
+ * verdict read, steering and copying of the frames and reading of each verdict included.
+ *
+ * A round is a few bursts of many packets each, built beforehand; at the end of a burst the ring runs dry, which costs
+ * no more than a batch takes.
+ *
+ * Imports chunk, random, result, statistics, template, traffic, engine/, wire/. Imported by run.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { Engine } from '../src/engine/engine.js';
+import { PACKET } from '../src/engine/packet.js';
+import type { Producer } from '../src/engine/producer.js';
+import { REASON } from '../src/reason.js';
+import { KNOWN } from '../src/wire/known.js';
+import { Chunk, PACKET_MS, STATE } from './chunk.js';
+import { Random } from './random.js';
+import { type BenchResult, NS_PER_MS, timesOf } from './result.js';
+import { figureOf } from './statistics.js';
+import { createTemplate } from './template.js';
+import { UDP4 } from './traffic.js';
+
+export interface RingsOptions {
+  readonly connections: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly rounds: number;
+  /** Packets of a round. */
+  readonly packets: number;
+}
+
+const BURST_PACKETS = 65_536;
+/** A shard that is alive answers in microseconds. */
+const WAIT_MS = 100;
+const MOST_WAITS = 100;
+const KNOWN_BITS = KNOWN.L4_CHECKSUM_GOOD;
+
+/** Reads all verdicts that are there. @returns how many; NaN when one is not what it must be */
+function collect(producer: Producer): number {
+  let count = 0;
+  for (let at = producer.peek(); at >= 0; at = producer.peek()) {
+    const { verdicts } = producer;
+    const isRight = verdicts[at + PACKET.STATE] === STATE.NEW && verdicts[at + PACKET.REASON] === REASON.none;
+    count += isRight ? 1 : Number.NaN;
+    producer.release();
+  }
+  return count;
+}
+
+/** Sends the first `count` packets of a burst through the engine and reads their verdicts. */
+function pump(producer: Producer, burst: Chunk, bytes: Uint8Array, count: number, batch: number): void {
+  const { view, stride, template } = burst;
+  const length = template.bytes.length;
+  let pushed = 0;
+  let waits = 0;
+  for (let read = 0; read < count; ) {
+    const stop = Math.min(pushed + batch, count);
+    while (pushed < stop) {
+      const at = pushed * stride;
+      if (!producer.tryPush(bytes, view, at, at + length, KNOWN_BITS, 0, PACKET_MS, 0, pushed)) break;
+      pushed++;
+    }
+    producer.publish();
+    const ready = collect(producer);
+    if (Number.isNaN(ready)) throw new Error('the benchmark is void: a packet through the rings was not judged new');
+    read += ready;
+    if (ready > 0) {
+      waits = 0;
+    } else if (pushed < stop || pushed === count) {
+      // Full, or all sent: nothing to do but wait.
+      if (waits++ === MOST_WAITS) throw new Error('the shard does not answer');
+      producer.waitForVerdict(WAIT_MS);
+    }
+  }
+}
+
+/** One burst, with a turn for the engine to notice that a worker has failed. @returns milliseconds */
+async function sendBurst(engine: Engine, burst: Chunk, count: number, batch: number): Promise<number> {
+  const bytes = new Uint8Array(burst.view.buffer);
+  const startedMs = performance.now();
+  pump(engine.producer, burst, bytes, count, batch);
+  const tookMs = performance.now() - startedMs;
+  await setImmediate();
+  engine.checkFailure();
+  return tookMs;
+}
+
+async function measure(engine: Engine, options: RingsOptions): Promise<number[]> {
+  const { connections, batch, seed, rounds, packets } = options;
+  const burst = new Chunk(createTemplate(UDP4), KNOWN_BITS, BURST_PACKETS);
+  for (let first = 0; first < connections; first += BURST_PACKETS) {
+    const count = Math.min(BURST_PACKETS, connections - first);
+    for (let slot = 0; slot < count; slot++) burst.write(slot, first + slot, STATE.NEW);
+    await sendBurst(engine, burst, count, batch);
+  }
+  const random = new Random(seed);
+  const bursts = Math.ceil(packets / BURST_PACKETS);
+  const times: number[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    let ms = 0;
+    for (let sent = 0; sent < bursts; sent++) {
+      for (let slot = 0; slot < BURST_PACKETS; slot++) burst.write(slot, random.below(connections), STATE.NEW);
+      ms += await sendBurst(engine, burst, BURST_PACKETS, batch);
+    }
+    // The first round warms up.
+    if (round > 0) times.push((ms * NS_PER_MS) / (bursts * BURST_PACKETS));
+  }
+  const { created } = engine.counters().events;
+  if (created !== connections) throw new Error(`the benchmark is void: ${created} connections for ${connections}`);
+  return times;
+}
+
+/** Updates of udp4 connections through the rings of an engine with one shard. */
+export async function measureRings(options: RingsOptions): Promise<BenchResult> {
+  const { connections, batch, seed } = options;
+  const table = { maxConnections: connections, maxIpv6Connections: 0, seed };
+  const engine = await Engine.open({ ...table, shards: 1, clock: 'packets' });
+  try {
+    engine.defineAction({});
+    const figure = figureOf(await measure(engine, options));
+    const how = { checksums: 'l4-declared', hints: 'none' } as const;
+    return { work: 'rings', mix: 'udp4', connections, shards: 1, batch, ...how, ...timesOf(figure) };
+  } finally {
+    await engine.close();
+  }
+}

@@ -1,0 +1,334 @@
+/** `flowshard replay` beyond the golden captures: its options, its output, other link types, and how it ends. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { CaptureWriter } from '../../src/pcap/writer.js';
+import { enhancedPacket, interfaceBlock, scratch, sectionHeader } from '../pcap/build.js';
+import {
+  goldenPath,
+  goldenText,
+  MAIN,
+  type PacketLine,
+  packetsOf,
+  run,
+  splitJson,
+  start,
+  statesOf,
+} from './program.js';
+
+const { file, path } = scratch();
+const HTTP = goldenPath('http-ipv4.pcap');
+const HTTP_STATES = goldenText('http-ipv4.states');
+
+/** Runs with --json and gives the objects, after checking that all went well. */
+async function jsonOf(capture: string, ...options: string[]): Promise<PacketLine[]> {
+  const { code, stdout, stderr } = await run(['replay', capture, '--json', ...options]);
+  assert.deepEqual([code, stderr], [0, '']);
+  return splitJson(stdout).objects;
+}
+
+describe('options', { concurrency: 2 }, () => {
+  test('--json: what an object says', async () => {
+    const objects = await jsonOf(goldenPath('ping.pcap'), '--shards', '1');
+    const times = packetsOf(goldenPath('ping.pcap')).map(packet => Math.round(packet.timeMs * 1000));
+    assert.deepEqual(
+      objects.map(packet => Math.round(packet.time * 1e6)),
+      times,
+    );
+    const { time, ...first } = objects[4];
+    assert.equal(typeof time, 'number');
+    assert.deepEqual(first, {
+      n: 5,
+      state: 'est|trk',
+      zone: 0,
+      mark: 0,
+      label: '0x0',
+      reason: 'none',
+      tuple: { protocol: 'icmp', src: '10.1.0.2', dst: '10.2.0.2', type: 8, code: 0 },
+      shard: 0,
+    });
+    assert.equal(objects[0].tuple, null);
+    assert.equal(objects[0].reason, 'not-ip');
+  });
+
+  test('--json: ports and IPv6', async () => {
+    const tuples = (await jsonOf(goldenPath('http-ipv6.pcap'))).map(packet => packet.tuple);
+    assert.ok(tuples.some(tuple => tuple?.dstPort === 80 && tuple.protocol === 'tcp' && tuple.src === 'fd00:1::2'));
+  });
+
+  test('--zone', async () => {
+    const { stdout } = await run(['replay', HTTP, '--json', '--dump', '--zone', '9']);
+    const { objects, rest } = splitJson(stdout);
+    assert.ok(objects.every(packet => packet.zone === 9));
+    assert.equal(statesOf(objects), HTTP_STATES);
+    assert.ok(
+      rest
+        .trimEnd()
+        .split('\n')
+        .every(line => line.includes(',zone=9,')),
+    );
+  });
+
+  test('--no-commit', async () => {
+    const { stdout } = await run(['replay', HTTP, '--json', '--dump', '--no-commit']);
+    const { objects, rest } = splitJson(stdout);
+    assert.equal(rest, '');
+    assert.ok(objects.every(packet => ['new|trk', 'inv|trk'].includes(packet.state)));
+    assert.ok(objects.some(packet => packet.reason === 'not-committed'));
+  });
+
+  test('--max-connections', async () => {
+    const objects = await jsonOf(HTTP, '--max-connections', '1');
+    assert.ok(objects.some(packet => packet.reason === 'table-full'));
+  });
+
+  test('--no-checksums', async () => {
+    const bad = (objects: PacketLine[]) => objects.filter(packet => packet.reason.endsWith('-checksum')).length;
+    assert.ok(bad(await jsonOf(goldenPath('malformed.pcap'))) > 0);
+    assert.equal(bad(await jsonOf(goldenPath('malformed.pcap'), '--no-checksums')), 0);
+  });
+
+  test('--no-seq-check', async () => {
+    const outside = (objects: PacketLine[]) => objects.filter(packet => packet.reason === 'tcp-window').length;
+    assert.ok(
+      outside(await jsonOf(goldenPath('mid-stream.pcap'))) + outside(await jsonOf(goldenPath('malformed.pcap'))) > 0,
+    );
+    assert.equal(outside(await jsonOf(goldenPath('malformed.pcap'), '--no-seq-check')), 0);
+  });
+
+  test('--seed: the same packets to the same shards', async () => {
+    const shardsOf = async (seed: string) =>
+      (await jsonOf(HTTP, '--shards', '4', '--seed', seed)).map(packet => packet.shard).join();
+    const first = await shardsOf('7');
+    assert.equal(await shardsOf('7'), first);
+    assert.notEqual(await shardsOf('8'), first);
+  });
+
+  test('--clock wall: what takes sixty days in the capture takes no time', async () => {
+    const { code, stdout } = await run(['replay', goldenPath('long-lived.pcap'), '--states', '--clock', 'wall']);
+    assert.equal(code, 0);
+    assert.notEqual(stdout, goldenText('long-lived.states'));
+    const frozen = await run(['replay', goldenPath('long-lived.pcap'), '--states', '--clock', 'frozen']);
+    assert.equal(stdout, frozen.stdout);
+  });
+
+  test('the summary', async () => {
+    const { code, stdout, stderr } = await run(['replay', goldenPath('mixed.pcap'), '--shards', '2']);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /^.*mixed\.pcap\n {2}link type {3}EN10MB\n {2}packets {5}1,580, /);
+    const titles = stdout.split('\n').filter((_line, index, lines) => index > 0 && lines[index - 1] === '');
+    assert.deepEqual(titles.slice(0, 5), [
+      'packets by state',
+      'packets by reason',
+      'connections',
+      'connections open at the end',
+      'packets by shard',
+    ]);
+    assert.match(stdout, /not-ip +the frame carries neither IPv4 nor IPv6\n/);
+    const open = Number(/(\d+) {2}open at the end\n/.exec(stdout)?.[1]);
+    assert.equal(open, goldenText('mixed.dump').trimEnd().split('\n').length);
+    assert.match(stdout, /packets per second\n$/);
+  });
+});
+
+/** The Ethernet frame as other link types would have carried it, with ethertype and payload behind `head`. */
+const DISGUISES: readonly (readonly [linkType: number, what: string, disguise: (frame: Buffer) => Buffer])[] = [
+  [101, 'RAW', frame => frame.subarray(14)],
+  [113, 'LINUX_SLL', frame => Buffer.concat([Buffer.alloc(14), frame.subarray(12)])],
+  [276, 'LINUX_SLL2', frame => Buffer.concat([frame.subarray(12, 14), Buffer.alloc(18), frame.subarray(14)])],
+  [
+    113,
+    'LINUX_SLL and a tag',
+    frame => Buffer.concat([Buffer.alloc(14), Buffer.from('8100000a', 'hex'), frame.subarray(12)]),
+  ],
+  [
+    276,
+    'LINUX_SLL2 and two tags',
+    frame =>
+      Buffer.concat([
+        Buffer.from('88a8', 'hex'),
+        Buffer.alloc(18),
+        Buffer.from('000a81000014', 'hex'),
+        frame.subarray(12),
+      ]),
+  ],
+  [
+    0,
+    'NULL',
+    frame => Buffer.concat([Buffer.from(isIpv6(frame) ? '0a000000' : '02000000', 'hex'), frame.subarray(14)]),
+  ],
+  [
+    108,
+    'LOOP',
+    frame => Buffer.concat([Buffer.from(isIpv6(frame) ? '0000001e' : '00000002', 'hex'), frame.subarray(14)]),
+  ],
+];
+
+function isIpv6(frame: Buffer): boolean {
+  return frame.readUInt16BE(12) === 0x86dd;
+}
+
+describe('link types', { concurrency: 2 }, () => {
+  // Frames that are not IP have no place behind some of these headers.
+  const frames = ['http-ipv4', 'http-ipv6', 'icmp-misc']
+    .flatMap(name => packetsOf(goldenPath(`${name}.pcap`)))
+    .filter(({ frame }) => frame.readUInt16BE(12) === 0x0800 || isIpv6(frame));
+
+  function write(name: string, linkType: number, disguise: (frame: Buffer) => Buffer): string {
+    const writer = CaptureWriter.create(path(name), { linkType });
+    for (const { frame, timeMs } of frames) {
+      const made = disguise(frame);
+      writer.write(timeMs, made, 0, made.length, made.length);
+    }
+    writer.close();
+    return path(name);
+  }
+
+  for (const [linkType, what, disguise] of DISGUISES) {
+    test(what, async () => {
+      const plain = await run(['replay', write(`${what} plain.pcap`, 1, frame => frame), '--states', '--dump', '-m']);
+      assert.match(plain.stdout, /est\|rpl\|trk/);
+      assert.deepEqual(
+        await run(['replay', write(`${what}.pcap`, linkType, disguise), '--states', '--dump', '-m']),
+        plain,
+      );
+    });
+  }
+
+  test('several in one capture; three tags, and a type that nobody understands, are not IP', async () => {
+    const [first] = frames;
+    const cooked = DISGUISES[1][2](first.frame);
+    const tags = Buffer.from('8100000181000002810000038100', 'hex');
+    const contents = Buffer.concat([
+      sectionHeader('little'),
+      interfaceBlock('little', 1),
+      interfaceBlock('little', 113),
+      interfaceBlock('little', 147),
+      enhancedPacket('little', { interfaceId: 0, frame: first.frame }),
+      enhancedPacket('little', { interfaceId: 1, frame: cooked }),
+      enhancedPacket('little', {
+        interfaceId: 1,
+        frame: Buffer.concat([Buffer.alloc(14), tags, first.frame.subarray(12)]),
+      }),
+      enhancedPacket('little', { interfaceId: 2, frame: first.frame }),
+    ]);
+    const capture = file('several.pcapng', contents);
+    const { stdout } = await run(['replay', capture, '--json']);
+    const { objects } = splitJson(stdout);
+    assert.deepEqual(
+      objects.map(packet => packet.reason),
+      ['none', 'none', 'not-ip', 'not-ip'],
+    );
+    const summary = (await run(['replay', capture])).stdout;
+    assert.match(summary, /EN10MB \(1 packets\), LINUX_SLL \(2 packets\), DLT 147 \(1 packets\), whose frames are not/);
+  });
+});
+
+describe('captures with a fault', { concurrency: 2 }, () => {
+  const cutAt = 30_000;
+  const cut = file('cut.pcap', readFileSync(HTTP).subarray(0, cutAt));
+  const complaint = /^flowshard: .*cut\.pcap: the record is cut short, 1140 of 1514 bytes are there at byte 28844\n$/;
+  const lines = HTTP_STATES.split('\n').slice(0, 67).join('\n');
+
+  for (const shards of ['1', '4']) {
+    test(`${shards} shards: states and table up to the fault`, async () => {
+      const { code, stdout, stderr } = await run(['replay', cut, '--shards', shards, '--states', '--dump']);
+      assert.equal(code, 1);
+      assert.match(stderr, complaint);
+      assert.ok(stdout.startsWith(`${lines}\ntcp,orig=`));
+    });
+  }
+
+  test('the summary up to the fault', async () => {
+    const { code, stdout, stderr } = await run(['replay', cut]);
+    assert.equal(code, 1);
+    assert.match(stderr, complaint);
+    assert.match(stdout, /packets {5}67, .*packets per second\n$/s);
+  });
+
+  test('the same on standard input', async () => {
+    const { code, stdout, stderr } = await run(['replay', '-', '--states'], readFileSync(cut));
+    assert.deepEqual([code, stdout], [1, `${lines}\n`]);
+    assert.equal(
+      stderr,
+      'flowshard: standard input: the record is cut short, 1140 of 1514 bytes are there at byte 28844\n',
+    );
+  });
+
+  test('a header and no packets', async () => {
+    const capture = file('none.pcap', readFileSync(HTTP).subarray(0, 24));
+    assert.deepEqual(await run(['replay', capture, '--states', '--dump']), { code: 0, stdout: '', stderr: '' });
+    const { code, stdout } = await run(['replay', capture]);
+    assert.equal(code, 0);
+    assert.match(stdout, / {2}packets {5}0, 0 B\n/);
+  });
+});
+
+describe('pipes', { concurrency: 2 }, () => {
+  test('standard input, all at once', async () => {
+    const outcome = await run(['replay', '-', '--states'], readFileSync(HTTP));
+    assert.deepEqual(outcome, { code: 0, stdout: HTTP_STATES, stderr: '' });
+  });
+
+  test('standard input, slowly: verdicts come before the next packets do, and an interrupt is heeded', async () => {
+    const child = start(['replay', '-', '--states', '--dump']);
+    const contents = readFileSync(HTTP);
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', text => {
+      stdout += text;
+    });
+    const arrival = async (text: string) => {
+      while (!stdout.endsWith(text)) await once(child.stdout, 'data');
+    };
+    // Packets 1 and 2 have 42 bytes each behind a header of 16, packet 3 has 74.
+    child.stdin.write(contents.subarray(0, 24 + 58 + 58));
+    await arrival('2: inv|trk\n');
+    child.stdin.write(contents.subarray(140, 200));
+    child.stdin.write(contents.subarray(200, 230));
+    await arrival('3: new|trk\n');
+    child.kill('SIGINT');
+    const [code] = await once(child, 'close');
+    assert.equal(code, 130);
+    assert.match(stdout, /^1: inv\|trk\n2: inv\|trk\n3: new\|trk\ntcp,orig=.*state=SYN_SENT\)\n$/);
+  });
+
+  test('a FIFO', { skip: process.platform === 'win32' }, async () => {
+    const command = 'mkfifo "$1" && { cat "$2" > "$1" & } && "$3" "$4" replay "$1" --states && wait';
+    const child = spawn('sh', ['-c', command, 'sh', path('fifo'), HTTP, process.execPath, MAIN]);
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', text => {
+      stdout += text;
+    });
+    assert.deepEqual(await once(child, 'close'), [0, null]);
+    assert.equal(stdout, HTTP_STATES);
+  });
+
+  for (const option of ['--states', '--json', '--dump', '--help']) {
+    test(`standard output closed early: ${option}`, async () => {
+      const child = start(['replay', goldenPath('mixed.pcap'), option]);
+      child.stdout.destroy();
+      let stderr = '';
+      child.stderr.on('data', text => {
+        stderr += text;
+      });
+      const [code] = await once(child, 'close');
+      assert.deepEqual([code, stderr], [0, '']);
+    });
+  }
+
+  test('standard output full', { skip: !isThere('/dev/full') }, async () => {
+    const child = spawn('sh', ['-c', '"$1" "$2" replay "$3" > /dev/full', 'sh', process.execPath, MAIN, HTTP]);
+    let stderr = '';
+    child.stderr.on('data', text => {
+      stderr += text;
+    });
+    assert.deepEqual(await once(child, 'close'), [1, null]);
+    assert.equal(stderr, 'flowshard: standard output: cannot write: no space left on device\n');
+  });
+});
+
+function isThere(name: string): boolean {
+  return statSync(name, { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,148 @@
+/** Help, wrong usage and captures that cannot be read: the exit code, and one line that says what is wrong with what. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { devNull } from 'node:os';
+import { dirname } from 'node:path';
+import { describe, test } from 'node:test';
+import { scratch } from '../pcap/build.js';
+import { goldenPath, MAIN, run } from './program.js';
+
+const { file, path } = scratch();
+const CAPTURE = goldenPath('ping.pcap');
+const EMPTY = file('empty.pcap', new Uint8Array());
+const TEXT = file('notes.txt', Buffer.from('not a capture\n'));
+const ODD_NAME = path('two\nlines.pcap');
+
+interface Case {
+  readonly args: readonly string[];
+  readonly code: number;
+  readonly line: string;
+}
+
+const CASES: readonly Case[] = [
+  { args: [], code: 2, line: "expected a command, see 'flowshard --help'" },
+  { args: ['repaly'], code: 2, line: "unknown command 'repaly' (Did you mean replay?)" },
+  { args: ['replay'], code: 2, line: "missing required argument 'file'" },
+  { args: ['replay', 'a', 'b'], code: 2, line: "too many arguments for 'replay'. Expected 1 argument but got 2." },
+  { args: ['replay', '--sates', 'a'], code: 2, line: "unknown option '--sates' (Did you mean --states?)" },
+  { args: ['replay', '-m', 'a'], code: 2, line: "option '-m, --more' needs --dump" },
+  { args: ['replay', '-s', 'a'], code: 2, line: "option '-s, --statistics' needs --dump" },
+  {
+    args: ['replay', '--states', '--json', 'a'],
+    code: 2,
+    line: "option '--states' cannot be used with option '--json'",
+  },
+  {
+    args: ['replay', '--json', '--states', 'a'],
+    code: 2,
+    line: "option '--states' cannot be used with option '--json'",
+  },
+  { args: ['replay', 'a', '--shards'], code: 2, line: "option '--shards <n>' argument missing" },
+  ...['0', '257', '-1', '1.5', '1e2', 'four', ''].map(value => badNumber('--shards', value, 1, 256)),
+  badNumber('--zone', '65536', 0, 65535),
+  badNumber('--max-connections', '0', 1, 32_000_000),
+  badNumber('--seed', '9007199254740992', 0, Number.MAX_SAFE_INTEGER),
+  {
+    args: ['replay', 'a', '--clock', 'sun'],
+    code: 2,
+    line: "option '--clock <clock>' argument 'sun' is invalid. Allowed choices are capture, wall, frozen.",
+  },
+  {
+    args: ['replay', 'a', '--log-level', 'loud'],
+    code: 2,
+    line:
+      "option '--log-level <level>' argument 'loud' is invalid. " +
+      'Allowed choices are trace, debug, info, warn, error, fatal, silent.',
+  },
+  { args: ['replay', '/no/such.pcap'], code: 1, line: '/no/such.pcap: cannot open: no such file or directory' },
+  { args: ['replay', dirname(EMPTY)], code: 1, line: `${dirname(EMPTY)}: is a directory, expected a capture file` },
+  { args: ['replay', EMPTY], code: 1, line: `${EMPTY}: empty, expected a capture at byte 0` },
+  { args: ['replay', devNull], code: 1, line: `${devNull}: empty, expected a capture at byte 0` },
+  { args: ['replay', '-'], code: 1, line: 'standard input: empty, expected a capture at byte 0' },
+  {
+    args: ['replay', TEXT],
+    code: 1,
+    line: `${TEXT}: neither a pcap nor a pcapng capture, it starts with 6e 6f 74 20 at byte 0`,
+  },
+  {
+    args: ['replay', ODD_NAME],
+    code: 1,
+    line: `${ODD_NAME.replace('\n', '?')}: cannot open: no such file or directory`,
+  },
+  {
+    args: ['replay', CAPTURE, '--max-connections', '32000000', '--shards', '256'],
+    code: 1,
+    line: 'the table would take 5554471200 bytes, the most is 4294967296',
+  },
+];
+
+function badNumber(option: string, value: string, least: number, most: number): Case {
+  const allowed = `Allowed are whole numbers from ${least} to ${most}.`;
+  return {
+    args: ['replay', 'a', option, value],
+    code: 2,
+    line: `option '${option} <n>' argument '${value}' is invalid. ${allowed}`,
+  };
+}
+
+describe('one line on standard error', { concurrency: 2 }, () => {
+  for (const { args, code, line } of CASES) {
+    test(`flowshard ${args.join(' ')}`, async () => {
+      assert.deepEqual(await run(args), { code, stdout: '', stderr: `flowshard: ${line}\n` });
+    });
+  }
+});
+
+describe('help', { concurrency: 2 }, () => {
+  test('of the program', async () => {
+    const { code, stdout, stderr } = await run(['--help']);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /^Usage: flowshard \[options\] \[command\]\n/);
+    for (const word of ['replay', '--debug', '--log-level', '--version']) assert.ok(stdout.includes(word), word);
+  });
+
+  test('of replay', async () => {
+    const { code, stdout, stderr } = await run(['replay', '--help']);
+    assert.deepEqual([code, stderr], [0, '']);
+    const options = ['states', 'json', 'dump', 'shards', 'clock', 'zone', 'no-commit', 'seed', 'no-seq-check'];
+    for (const option of options) assert.ok(stdout.includes(`--${option}`), option);
+  });
+
+  test('the version is that of the package', async () => {
+    assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('what the general options add', { concurrency: 2 }, () => {
+  test('--debug: where an error comes from', async () => {
+    const { code, stderr } = await run(['replay', '--debug', EMPTY]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^flowshard: .* at byte 0\nCaptureError: .*\n {4}at .*reader\.[jt]s/);
+  });
+
+  test('--log-level: the life of the engine, in JSON', async () => {
+    const { code, stderr } = await run(['replay', CAPTURE, '--states', '--log-level', 'info', '--shards', '2']);
+    assert.equal(code, 0);
+    const messages = stderr
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line));
+    assert.deepEqual(
+      messages.map(message => message.msg),
+      ['capture opened', 'engine opened', 'engine closing', 'engine closed'],
+    );
+    assert.equal(messages[1].shards, 2);
+  });
+
+  test('the program can be run by its path', async () => {
+    const { readFileSync } = await import('node:fs');
+    assert.ok(readFileSync(MAIN, 'utf8').startsWith('#!/usr/bin/env node\n'));
+  });
+});
+
+test('a name with a space is one name', async () => {
+  const name = path('my capture.pcap');
+  writeFileSync(name, new Uint8Array([1, 2]));
+  const { stderr } = await run(['replay', name]);
+  assert.equal(stderr, `flowshard: ${name}: too short to be a capture at byte 0\n`);
+});

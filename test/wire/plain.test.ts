@@ -1,0 +1,103 @@
+/**
+ * The fast path: which packets it takes. That it says what parseFrame() says is checked with every frame of the other
+ * tests, in parse() and in the fuzz test.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FACT_WORDS } from '../../src/wire/facts.js';
+import { KNOWN } from '../../src/wire/known.js';
+import { parsePlain } from '../../src/wire/plain.js';
+import { frame, icmp, ipv4, ipv6, raw, sctp, snap, tcp, udp } from '../support/frames.js';
+import { GuardedView } from './guarded.js';
+import { parse } from './parsed.js';
+
+/** Whether the fast path takes the frame; the frame fills its memory to the last byte. */
+function isTaken(bytes: Uint8Array, known = 0, l3 = 0): boolean {
+  const view = new GuardedView(Uint8Array.from(bytes).buffer);
+  view.end = bytes.length;
+  return parsePlain(view, 0, bytes.length, known, l3, new Int32Array(FACT_WORDS), 0);
+}
+
+const TAKEN: readonly [name: string, frame: Uint8Array, known?: number][] = [
+  ['a TCP segment', frame(ipv4({}, tcp()))],
+  ['a TCP segment with options', frame(ipv4({}, tcp({ options: [1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0] })))],
+  ['a UDP datagram', frame(ipv4({}, udp({ payload: 'hello' })))],
+  ['the shortest UDP datagram', frame(ipv4({}, udp()))],
+  ['a UDP datagram without a checksum', frame(ipv4({}, udp({ checksum: 0, payload: 'hello' })))],
+  ['the longest UDP datagram', frame(ipv4({}, udp({ payload: new Uint8Array(65_507).fill(0xff) })))],
+  ['a padded frame', frame(ipv4({}, udp()), { trailer: new Uint8Array(18) })],
+  ['"do not fragment"', frame(ipv4({ dontFragment: true }, tcp()))],
+  ['addresses of ones', frame(ipv4({ src: '255.255.255.255', dst: '255.255.255.255' }, tcp({ payload: 'hello' })))],
+  ['a wrong header sum that was found good', frame(ipv4({ checksum: 'wrong' }, tcp())), KNOWN.L3_CHECKSUM_GOOD],
+  ['a wrong TCP sum that was found good', frame(ipv4({}, tcp({ checksum: 'wrong' }))), KNOWN.L4_CHECKSUM_GOOD],
+  ['wrong sums that nobody wants to know', frame(ipv4({}, udp({ checksum: 'wrong' }))), KNOWN.NO_CHECKSUMS],
+];
+
+for (const [name, bytes, known] of TAKEN) {
+  test(`taken: ${name}`, () => {
+    assert.equal(isTaken(bytes, known), true);
+    assert.equal(parse(bytes, known === undefined ? {} : { known }).reason, 'none');
+  });
+}
+
+test('taken: a bare IP packet whose place is declared', () => {
+  assert.equal(isTaken(ipv4({}, tcp()).bytes, KNOWN.L3_IPV4, 0), true);
+  assert.equal(isTaken(frame(ipv4({}, tcp()), { tags: [{}] }), KNOWN.L3_IPV4, 18), true);
+});
+
+const GOOD_BUT_LEFT: readonly [name: string, frame: Uint8Array][] = [
+  ['a tagged frame', frame(ipv4({}, tcp()), { tags: [{}] })],
+  ['SNAP', frame(ipv4({}, tcp()), { llc: snap(0x0800) })],
+  ['IPv4 options', frame(ipv4({ options: [1, 1, 1, 1] }, tcp()))],
+  ['a first fragment', frame(ipv4({ moreFragments: true }, udp({ checksum: 0 })))],
+  ['SCTP', frame(ipv4({}, sctp()))],
+  ['ICMP', frame(ipv4({}, icmp()))],
+  ['any other protocol', frame(ipv4({}, raw(47, new Uint8Array(30))))],
+  ['IPv6', frame(ipv6({}, tcp()))],
+];
+
+for (const [name, bytes] of GOOD_BUT_LEFT) {
+  test(`left to parseFrame(), which takes it: ${name}`, () => {
+    assert.equal(isTaken(bytes), false);
+    assert.equal(parse(bytes).reason, 'none');
+  });
+}
+
+const BAD: readonly [name: string, frame: Uint8Array, known?: number][] = [
+  ['a wrong header sum', frame(ipv4({ checksum: 'wrong' }, tcp()))],
+  ['a wrong header sum, L4 found good', frame(ipv4({ checksum: 'wrong' }, tcp())), KNOWN.L4_CHECKSUM_GOOD],
+  ['a wrong TCP sum', frame(ipv4({}, tcp({ checksum: 'wrong' })))],
+  ['a wrong TCP sum, header found good', frame(ipv4({}, tcp({ checksum: 'wrong' }))), KNOWN.L3_CHECKSUM_GOOD],
+  ['a wrong UDP sum', frame(ipv4({}, udp({ checksum: 'wrong' })))],
+  ['a header found bad', frame(ipv4({}, tcp())), KNOWN.L3_CHECKSUM_BAD],
+  ['a checksum found bad', frame(ipv4({}, udp({ checksum: 0 }))), KNOWN.L4_CHECKSUM_BAD],
+  ['a later fragment', frame(ipv4({ fragmentOffset: 1 }, udp({ checksum: 0 })))],
+  ['no IP', frame(ipv4({}, tcp())), KNOWN.L3_OTHER],
+  ['a total length beyond the frame', frame(ipv4({ totalLength: 41 }, tcp()))],
+  ['a total length without a UDP header', frame(ipv4({ totalLength: 27 }, udp()))],
+  ['a total length without a TCP header', frame(ipv4({ totalLength: 39 }, tcp()))],
+  ['a UDP length below its header', frame(ipv4({}, udp({ length: 7 })))],
+  ['a UDP length beyond the packet', frame(ipv4({}, udp({ length: 9 })))],
+  ['a data offset below the header', frame(ipv4({}, tcp({ dataOffset: 4 })))],
+  ['a data offset beyond the packet', frame(ipv4({}, tcp({ dataOffset: 6 })))],
+  ['a source port of zero', frame(ipv4({}, tcp({ sport: 0 })))],
+  ['a destination port of zero', frame(ipv4({}, udp({ dport: 0 })))],
+  ['too much padding', frame(ipv4({}, tcp()), { trailer: new Uint8Array(65_536) })],
+];
+
+for (const [name, bytes, known] of BAD) {
+  test(`left to parseFrame(), which refuses it: ${name}`, () => {
+    assert.equal(isTaken(bytes, known), false);
+    assert.notEqual(parse(bytes, known === undefined ? {} : { known }).reason, 'none');
+  });
+}
+
+test('left to parseFrame(): every frame that is cut short', () => {
+  for (const packet of [ipv4({}, tcp({ payload: 'data' })), ipv4({}, udp({ payload: 'data' }))]) {
+    const whole = frame(packet);
+    for (let length = 0; length < whole.length; length++) {
+      assert.equal(isTaken(whole.subarray(0, length)), false, `${length} bytes`);
+      assert.equal(isTaken(whole.subarray(0, length), KNOWN.L3_IPV4, 14), false, `${length} bytes, L3 declared`);
+    }
+  }
+});
