@@ -34,8 +34,12 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** The commit that is checked out, or null when the package does not lie at the top of a git work tree of its own. */
 export function currentCommit(): string | null {
   try {
-    const run = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
-    const [top, commit] = execFileSync('git', ['rev-parse', '--show-toplevel', 'HEAD'], run).trim().split('\n');
+    const output = execFileSync('git', ['rev-parse', '--show-toplevel', 'HEAD'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const [top, commit] = output.trim().split('\n');
     // An installed package may lie within the work tree of somebody else.
     return realpathSync(top) === realpathSync(ROOT) && commit ? commit : null;
   } catch {
@@ -54,5 +58,7 @@ export function collectGarbage(): void {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;
   }
+  // Twice: the first pass frees the object that owns a table, the second the table.
+  collect();
   collect();
 }

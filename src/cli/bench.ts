@@ -7,7 +7,7 @@
  */
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type BenchReport, headLines, resultLine } from '../../bench/result.js';
 import { DEFAULT_BATCH, DEFAULT_CONNECTIONS, describeRun, MAX_RUN_BATCH, runBench } from '../../bench/run.js';
 import { MAX_CONNECTIONS } from '../engine/options.js';
@@ -46,15 +46,18 @@ Exit codes: 0 done; 1 the benchmark failed; 2 wrong usage.`;
 export const benchCommand = new Command('bench')
   .summary('measure the engine on this machine')
   .description('Measures how long the engine takes per packet, and how much memory per connection.')
-  .option('--connections <list>', `numbers of connections (default: ${DEFAULT_CONNECTIONS.join()})`, connectionList)
+  .addOption(
+    new Option('--connections <list>', 'numbers of connections')
+      .argParser(connectionList)
+      .default(DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS.join()),
+  )
   .option('--batch <n>', 'packets per batch', wholeNumber(1, MAX_RUN_BATCH), DEFAULT_BATCH)
   .option('--seed <n>', 'make packets and the key of the hash from a number', wholeNumber(0, MAX_SEED), DEFAULT_SEED)
   .option('--json <file>', 'write the figures as JSON; - for standard output, instead of the table')
   .option('--quick', 'fewer packets: less than 40 seconds')
   .addHelpText('after', NOTES)
   .action(async (_flags: unknown, command: Command) => {
-    const flags: BenchFlags = { connections: DEFAULT_CONNECTIONS, ...command.opts() };
-    await bench(flags);
+    await bench(command.opts<BenchFlags>());
   });
 
 /** Says before the run, not after it, that its figures could not be written. @throws Error with a one-line message */

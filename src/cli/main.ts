@@ -7,12 +7,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { benchCommand } from './bench.js';
 import { EXIT, OutputClosed, reportError, writeOutput } from './exit.js';
 import { LOG_LEVELS } from './logger.js';
 import { replayCommand } from './replay.js';
 
 /** One file each. */
-const COMMANDS: readonly Command[] = [replayCommand];
+const COMMANDS: readonly Command[] = [replayCommand, benchCommand];
 
 /** From dist/src/cli/. */
 const MANIFEST = new URL('../../../package.json', import.meta.url);

@@ -45,9 +45,9 @@ export interface Field {
   readonly needs: Need;
   /** Where actions may write it. */
   readonly writable: 'never' | 'always' | 'in-ct';
-  /** Reads what stands behind `name=`; undefined when the field can only be moved. */
-  readonly parse: ((text: string) => Masked) | undefined;
-  /** The same fields as names of actions: NXM_NX_REG0 and the like. */
+  /** Reads what stands behind `name=`. Ports of the switch, which can have names, are read by flows/match. */
+  readonly parse: (text: string) => Masked;
+  /** Further names in actions: NXM_NX_REG0 and the like. A field without any cannot be moved. */
   readonly movedAs: readonly string[];
 }
 
@@ -128,7 +128,7 @@ function registers(prefix: string, count: number, bits: number): Field[] {
   });
 }
 
-/** Every field. `in_port` has no parser of its own: a port can be a name, which only the rules' reader knows. */
+/** Every field. */
 export const FIELDS: readonly Field[] = [
   field('in_port', KEY.IN_PORT, 16, { movedAs: ['NXM_OF_IN_PORT'] }),
   field('dl_type eth_type', KEY.DL_TYPE, 16, { movedAs: ['NXM_OF_ETH_TYPE', 'OXM_OF_ETH_TYPE'] }),
@@ -204,9 +204,8 @@ export const FIELD_BY_NAME: ReadonlyMap<string, Field> = new Map(
 );
 
 /** The names that actions may use: those of matches and the NXM and OXM ones. */
-export const MOVABLE_BY_NAME: ReadonlyMap<string, Field> = new Map([
-  ...FIELDS.filter(one => one.movedAs.length > 0).flatMap(one => [
-    ...one.names.map(name => [name, one] as const),
-    ...one.movedAs.map(name => [name, one] as const),
-  ]),
-]);
+export const MOVABLE_BY_NAME: ReadonlyMap<string, Field> = new Map(
+  FIELDS.filter(one => one.movedAs.length > 0).flatMap(one =>
+    [...one.names, ...one.movedAs].map(name => [name, one] as const),
+  ),
+);

@@ -44,7 +44,7 @@ export async function run(args: readonly string[], input: Uint8Array = new Uint8
 
 export interface Golden {
   readonly name: string;
-  readonly clock: string;
+  readonly packets: number;
 }
 
 export function goldenCaptures(): readonly Golden[] {

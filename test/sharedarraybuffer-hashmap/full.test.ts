@@ -182,8 +182,8 @@ test('probing goes round at the end of its region and leaves the next one alone'
 });
 
 test('a region of fewer buckets than probes is probed once round', () => {
-  for (const recordsPerRegion of [1, 10, 11, 31, 63]) {
-    const map = newMap({ recordsPerRegion, annexesPerRegion: 63 });
+  for (const recordsPerRegion of [1, 5, 10, 20]) {
+    const map = newMap({ recordsPerRegion });
     assert.ok(map.bucketsPerRegion < MAX_PROBES);
     for (let hash = 0; hash < 40; hash++) {
       assert.equal(
@@ -194,6 +194,16 @@ test('a region of fewer buckets than probes is probed once round', () => {
       assert.equal(findLocked(map, 0, hash, recordsPerRegion), NONE);
       for (const record of liveRecords(map, 0)) dropLocked(map, record);
     }
+  }
+});
+
+test('every bucket is at home to some hashes, and no hash is at home elsewhere', () => {
+  for (const recordsPerRegion of [1, 10, 20, 100, 700]) {
+    const map = newMap({ regions: 2, recordsPerRegion });
+    const homes = new Set<number>();
+    for (let key = 0; key < 20 * map.bucketsPerRegion; key++) homes.add(homeBucket(map, 1, goodHash(key)));
+    for (const hash of [0, 1, -1, 0x7fff_ffff, -0x8000_0000]) homes.add(homeBucket(map, 1, hash));
+    assert.equal(homes.size, map.bucketsPerRegion, `${recordsPerRegion} records`);
   }
 });
 
