@@ -108,7 +108,7 @@ export function headLines(report: Omit<BenchReport, 'results'>): string[] {
     `seed         ${seed}`,
     `batch        ${batch} packets`,
     ...MIXES.map(mix => `${mix.padEnd(13)}${MIX_NOTES[mix]}`),
-    'order        each packet of a connection picked at random, all alike, whatever the order of their creation',
+    'order        updates go to connections picked at random, each as likely as the other, whatever the order of creation',
     'table        100 % full: made for exactly as many connections as there are; one zone, ct(commit)',
     `rounds       medians of at least ${quick ? 'five short' : 'five'}; every verdict is checked outside the timed part`,
     '',

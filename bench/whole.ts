@@ -43,6 +43,9 @@ const OTHER_VARIANTS: readonly Variant[] = [L4_DECLARED];
 const LEAST_CREATES = 200_000;
 const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 41;
+/** Tables of earlier rounds may stay for a while unless they are large. */
+const LARGE = 100_000;
+const ROUNDS_PER_COLLECTION = 8;
 
 /** An engine with room for exactly these connections. */
 export function openEngine(mix: Mix, connections: number, seed: number): LocalEngine {
@@ -64,7 +67,8 @@ export function create(engine: LocalEngine, traffic: Traffic, connections: numbe
   return (ms * NS_PER_MS) / connections;
 }
 
-function settle(engine: LocalEngine, traffic: Traffic, connections: number, batch: number): void {
+/** Brings all connections to where updates find them. */
+export function settle(engine: LocalEngine, traffic: Traffic, connections: number, batch: number): void {
   const size = chunkFor(batch);
   for (let first = 0; first < connections; first += size) {
     const count = Math.min(size, connections - first);
@@ -109,7 +113,7 @@ export function runWhole(options: WholeOptions, report: (result: BenchResult) =>
     if (round === 1) break;
     expiries.push(expire(engine, connections));
     engine = openEngine(mix, connections, seed);
-    collectGarbage();
+    if (connections >= LARGE || round % ROUNDS_PER_COLLECTION === 0) collectGarbage();
   }
   settle(engine, traffic, connections, batch);
   const variants = mix === 'udp4' ? UDP4_VARIANTS : OTHER_VARIANTS;

@@ -28,6 +28,7 @@ const PACKET_FIELDS = [
   ['TUPLE_SRC', 18, 'four words; an IPv4 address is in the last, the others are then not written'],
   ['TUPLE_DST', 22, ''],
   ['CONNECTION', 26, 'record number of the packet’s connection, 0 when it has none'],
+  ['GENERATION', 27, 'generation of that record'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const PACKET = Object.fromEntries(PACKET_FIELDS.map(([name, word]) => [name, word])) as Readonly<

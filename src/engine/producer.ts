@@ -7,6 +7,7 @@
  * One thread at a time. Imports hash, packet, ring, memory, wire/. Imported by engine.ts and the public API.
  */
 import { REASON } from '../reason.js';
+import { i32any, setI32any, setU8, u8 } from '../wire/bytes.js';
 import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../wire/facts.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
@@ -25,6 +26,8 @@ const FRAME_TAIL = 64;
  * that the rest cannot change the verdict.
  */
 const MAX_FRAME = 256 * 1024;
+/** Frames up to this many bytes are copied by hand. */
+const SHORT_FRAME = 256;
 
 /** A ring as its producer sees it. */
 interface Lane {
@@ -39,6 +42,22 @@ interface Lane {
   readonly taken: Int32Array;
 }
 
+/**
+ * Copies the frame in [start, end) to `offset` of a ring. Short ones word by word: the subarray that set() needs costs
+ * more than their copy.
+ */
+function copyFrame(bytes: Uint8Array, view: DataView, start: number, end: number, ring: Ring, offset: number): void {
+  if (end - start > SHORT_FRAME) {
+    ring.bytes.set(bytes.subarray(start, end), offset);
+    return;
+  }
+  const to = ring.frames;
+  const distance = offset - start;
+  let at = start;
+  for (; at + 4 <= end; at += 4) setI32any(to, at + distance, i32any(view, at));
+  for (; at < end; at++) setU8(to, at + distance, u8(view, at));
+}
+
 export class Producer {
   readonly #lanes: readonly Lane[];
   readonly #key0: number;
@@ -48,8 +67,9 @@ export class Producer {
   readonly #order: Uint16Array;
   #first = 0;
   #count = 0;
-  /** Takes turns for frames that belong to no shard. */
+  /** The shard that had the last turn at a frame that belongs to none, and whose turn it is once that is pushed. */
   #turn = 0;
+  #nextTurn = 0;
   /** What steering found out about a frame: bits of KNOWN to add, and the network layer's offset. */
   #learned = 0;
   #l3 = 0;
@@ -97,7 +117,7 @@ export class Producer {
     const slot = lane.filled & (lane.ring.capacity - 1);
     const offset = this.#takeFrame(lane, slot, stop - start);
     if (offset < 0) return false;
-    lane.ring.bytes.set(bytes.subarray(start, stop), offset);
+    copyFrame(bytes, view, start, stop, lane.ring, offset);
     const { packets, times } = lane.ring;
     const at = slot * PACKET_WORDS;
     packets[at + FRAME_OFFSET] = offset;
@@ -111,15 +131,18 @@ export class Producer {
     packets[at + ZONE] = 0;
     lane.filled = (lane.filled + 1) | 0;
     this.#order[(this.#first + this.#count++) % this.#order.length] = shard;
+    this.#turn = this.#nextTurn;
     return true;
   }
 
   #steer(view: DataView, start: number, end: number, known: number, l3: number): number {
+    this.#learned = 0;
+    this.#l3 = l3;
+    this.#nextTurn = this.#turn;
+    if (this.#lanes.length === 1) return 0;
     const facts = this.#facts;
     const reason = parseFrame(view, start, end, known | KNOWN.NO_CHECKSUMS, l3, facts, 0);
     const isNamed = (known & L3_NAMED) !== 0;
-    this.#learned = 0;
-    this.#l3 = l3;
     if (reason !== REASON.none) return this.#steerUnkeyed(reason);
     if (!isNamed) {
       this.#learned = (facts[FACT.PROTOCOL] & FAMILY_IPV6) !== 0 ? KNOWN.L3_IPV6 : KNOWN.L3_IPV4;
@@ -139,8 +162,8 @@ export class Producer {
       hashKey(facts, 0, this.#key0, this.#key1);
       return partOf(facts[FACT.HASH], this.#lanes.length);
     }
-    this.#turn = (this.#turn + 1) % this.#lanes.length;
-    return this.#turn;
+    this.#nextTurn = (this.#turn + 1) % this.#lanes.length;
+    return this.#nextTurn;
   }
 
   /** Takes room for a frame; -1 when the ring has no slot or no room. */

@@ -13,9 +13,9 @@ import { CT } from '../track/state.js';
 import { wrong } from './error.js';
 import { DL_TYPE, FLOW_KEY_WORDS, KEY } from './key.js';
 import { allOnes, type Masked } from './numbers.js';
-import { PORT, type PortNames, parsePort } from './ports.js';
+import { MAX_PORT, PORT, type PortNames, parsePort } from './ports.js';
 import { FIELD_BY_NAME, type Field, type Need, PROTOCOLS } from './vocabulary.js';
-import { valueOf, type Word, withoutValue } from './words.js';
+import { neededValue, type Word, withoutValue } from './words.js';
 
 /** What a packet's key must be in the bits of the mask. The value is 0 in all others. */
 export interface Match {
@@ -69,12 +69,11 @@ function addWord(match: Match, word: Word, ports: PortNames): Field | undefined 
   }
   const field = FIELD_BY_NAME.get(word.key);
   if (field === undefined) throw wrong(word.key, 'is not a match that is supported');
-  const value = valueOf(word);
+  const value = neededValue(word);
   if (value === '*') return undefined;
   if (field.lastWord === KEY.IN_PORT) {
     const port = parsePort(value, ports);
-    if (port > PORT.CONTROLLER - 1 && port !== PORT.LOCAL) throw wrong(value, 'no packet comes from this port');
-    if (port === PORT.IN_PORT || port === PORT.NORMAL) throw wrong(value, 'no packet comes from this port');
+    if (port > MAX_PORT && port !== PORT.LOCAL) throw wrong(value, 'no packet comes in at this port');
     addField(match, field, exactly(field, port), word.text);
   } else {
     addField(match, field, field.parse(value), word.text);

@@ -22,8 +22,12 @@ function prefixMask(prefix: number, bits: number): bigint {
   return allOnes(bits) ^ allOnes(bits - prefix);
 }
 
+/** Longer text than any number of 128 bits needs is not looked at. */
+const MAX_DIGITS = 64;
+
 /** Decimal, 0x hexadecimal, or octal with a leading zero, as in C and in Open vSwitch; undefined for anything else. */
 function integer(text: string): bigint | undefined {
+  if (text.length > MAX_DIGITS) return undefined;
   if (/^0x[0-9a-f]+$/i.test(text)) return BigInt(text);
   if (/^0[0-7]+$/.test(text)) return BigInt(`0o${text.slice(1)}`);
   return /^(0|[1-9][0-9]*)$/.test(text) ? BigInt(text) : undefined;

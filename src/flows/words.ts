@@ -81,7 +81,7 @@ export function splitWords(text: string): Word[] {
 }
 
 /** The value of a word. @throws FlowError when there is none */
-export function valueOf(word: Word): string {
+export function neededValue(word: Word): string {
   if (word.value === undefined || word.value === '') throw wrong(word.key, 'needs a value');
   return word.value;
 }

@@ -35,6 +35,15 @@ export function i32any(view: DataView, at: number): number {
   return view.getInt32(at, true);
 }
 
+/** Writes what {@link i32any} reads. */
+export function setI32any(view: DataView, at: number, value: number): void {
+  view.setInt32(at, value, true);
+}
+
+export function setU8(view: DataView, at: number, value: number): void {
+  view.setUint8(at, value);
+}
+
 /** 16 bits in the order of {@link i32any}. */
 export function u16any(view: DataView, at: number): number {
   return view.getUint16(at, true);

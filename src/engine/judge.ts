@@ -1,0 +1,225 @@
+/**
+ * What the tracker makes of one packet, once its region is locked: the rules of OVS `conntrack_execute()`,
+ * `process_one()` and `conn_update_state()`.
+ *
+ * Imports connections, verdict, action, counters, packet, tracker, track/, wire/facts. Imported by process.ts.
+ */
+import { REASON } from '../reason.js';
+import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
+import { CONN, STATUS_LABEL as LABELLED } from '../track/connection.js';
+import { isExpired } from '../track/expiry.js';
+import { UPDATE } from '../track/protocol.js';
+import { CT } from '../track/state.js';
+import { trackerOf, updateConnection } from '../track/trackers.js';
+import { FACT, FACT_RELATED, FAMILY_IPV6, PROTOCOL_MASK } from '../wire/facts.js';
+import { ACTION, ACTION_COMMIT, ACTION_FORCE, ACTION_LABEL, ACTION_MARK } from './action.js';
+import {
+  checkCandidateLocked,
+  createConnectionLocked,
+  findConnectionLocked,
+  NOT_FOUND,
+  removeConnectionLocked,
+} from './connections.js';
+import { EVENT } from './counters.js';
+import { PACKET } from './packet.js';
+import { ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
+import { clearLabel, describePacket, finishPacket, setMarks, writeTuple } from './verdict.js';
+
+// Bound again: a constant of this module is folded into the code, an imported one is read each time.
+const { STATE, ZONE, MARK, TUPLE_SRC, TUPLE_DST, CONNECTION, GENERATION: P_GENERATION } = PACKET;
+const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, DST } = FACT;
+const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, STATUS } = CONN;
+const { GENERATION, HASH: R_HASH } = RECORD;
+const { FLAGS: A_FLAGS, ZONE: A_ZONE } = ACTION;
+const { CANDIDATE, ACTION: ROW_ACTION } = ROW;
+const { NEW, EST, REL, RPL, INV, TRK } = CT;
+const { VALID, VALID_NEW, REPLACE } = UPDATE;
+const ROW_WORDS = WORDS_OF_ROW;
+const STATUS_LABEL = LABELLED;
+const IPV6 = FAMILY_IPV6;
+const RELATED = FACT_RELATED;
+const NONE = NO_RECORD;
+const NO_REASON = REASON.none;
+/** Actions that look up and commit, and do nothing else to a connection that is there. */
+const NOT_PLAIN = ACTION_FORCE | ACTION_MARK | ACTION_LABEL;
+
+/**
+ * The fast path of judgePacket(): a packet that was not judged before, whose candidate is its IPv4 connection and
+ * lives, under an action that only looks up and commits. It is allowed because the update and the verdict are the
+ * same; what is left out are the questions whose answers are known here.
+ * @returns false when nothing was done: the packet is judgePacket()'s
+ */
+export function judgePlain(
+  tracker: Tracker,
+  packets: Int32Array,
+  packet: number,
+  index: number,
+  nowMs: number,
+): boolean {
+  const { words, facts, actions } = tracker;
+  const base = index * ROW_WORDS;
+  const action = facts[base + ROW_ACTION];
+  const zone = actions[action + A_ZONE];
+  const protocol = facts[base + PROTOCOL];
+  const key = (zone << 16) | protocol;
+  const at = recordAt(tracker.map, facts[base + CANDIDATE]);
+  const src = words[at + C_SRC];
+  const dst = words[at + C_DST];
+  const ports = words[at + C_PORTS];
+  const isOriginal = src === facts[base + SRC] && dst === facts[base + DST] && ports === facts[base + PORTS];
+  if (!isOriginal) {
+    const isReply = src === facts[base + DST] && dst === facts[base + SRC] && ports === facts[base + PORTS_REVERSED];
+    if (!isReply) return false;
+  }
+  if (
+    words[at + KEY] !== key ||
+    words[at + R_HASH] !== facts[base + HASH] ||
+    (words[at + GENERATION] & 1) === 0 ||
+    (protocol & IPV6) !== 0 ||
+    facts[base + FLAGS] !== 0 ||
+    packets[packet + STATE] !== 0 ||
+    (actions[action + A_FLAGS] & NOT_PLAIN) !== 0 ||
+    (words[at + STATUS] & STATUS_LABEL) !== 0 ||
+    isExpired(tracker.doubles, at, nowMs)
+  ) {
+    return false;
+  }
+  const result = updateConnection(tracker, at, key, base, !isOriginal, nowMs);
+  if (result === REPLACE) return false;
+  let state = EST | (isOriginal ? 0 : RPL);
+  if (result !== VALID) state = result === VALID_NEW ? NEW : INV;
+  packets[packet + MARK] = words[at + C_MARK];
+  clearLabel(packets, packet);
+  writeTuple(packets, packet, protocol, ports);
+  packets[packet + TUPLE_SRC + 3] = src;
+  packets[packet + TUPLE_DST + 3] = dst;
+  finishPacket(tracker, packets, packet, state, result < 0 ? -result : NO_REASON, zone, facts[base + CANDIDATE]);
+  return true;
+}
+
+/**
+ * Judges one packet.
+ * @param packet first word of the packet in `packets`
+ * @param index its place in the batch
+ * @param region the locked region, that of the packet's key
+ */
+export function judgePacket(
+  tracker: Tracker,
+  packets: Int32Array,
+  packet: number,
+  index: number,
+  region: number,
+  nowMs: number,
+): void {
+  const base = index * ROW_WORDS;
+  const { facts, actions } = tracker;
+  const action = facts[base + ROW_ACTION];
+  const flags = actions[action + A_FLAGS];
+  const zone = actions[action + A_ZONE];
+  const key = (zone << 16) | facts[base + PROTOCOL];
+  const isRelated = (facts[base + FLAGS] & RELATED) !== 0;
+  // A packet that comes from another zone starts afresh.
+  let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
+  let reason: number = NO_REASON;
+  let record = state === 0 ? NONE : judgedConnection(tracker, packets, packet, region, flags);
+  if (record === NONE) {
+    const found = findPacket(tracker, index, region, key, flags, nowMs);
+    const isReply = (found & 1) === 1;
+    let opens = found <= 0 && !isRelated;
+    if (found > 0) {
+      record = found >>> 1;
+      const conn = recordAt(tracker.map, record);
+      const result = isRelated ? VALID : updateConnection(tracker, conn, key, base, isReply, nowMs);
+      if (isRelated) state |= REL | (isReply ? RPL : 0);
+      else if (result === VALID) state = (state & ~NEW) | EST | (isReply ? RPL : 0);
+      else if (result === VALID_NEW) state |= NEW;
+      else if (result === REPLACE) opens = true;
+      else {
+        state = INV;
+        reason = -result;
+      }
+    } else if (isRelated) {
+      state = INV;
+      reason = REASON['icmp-error-unrelated'];
+    }
+    if (opens) {
+      if (record !== NONE) removeConnectionLocked(tracker, record, EVENT.replaced);
+      const refusal = trackerOf(key & PROTOCOL_MASK).refusal(tracker, base);
+      const opened = refusal === NO_REASON ? openConnection(tracker, region, base, key, flags, found, nowMs) : -refusal;
+      state = refusal === NO_REASON ? NEW : INV;
+      record = Math.max(opened, NONE);
+      reason = Math.max(-opened, NO_REASON);
+    }
+  }
+  describePacket(tracker, packets, packet, base, record);
+  if (record !== NONE && (flags & (ACTION_MARK | ACTION_LABEL)) !== 0) {
+    setMarks(tracker, packets, packet, record, action);
+  }
+  finishPacket(tracker, packets, packet, state, reason, zone, record);
+}
+
+/**
+ * The connection of a packet that comes again in the same zone: it was judged then and is not judged twice, the action
+ * only has its marks set (OVS `process_one_fast()`). NONE when there was no connection, it is gone, or the action
+ * forces a new look.
+ */
+function judgedConnection(
+  tracker: Tracker,
+  packets: Int32Array,
+  packet: number,
+  region: number,
+  flags: number,
+): number {
+  const { map, words } = tracker;
+  const record = packets[packet + CONNECTION];
+  const isOurs = record > NONE && record <= map.regions * map.recordsPerRegion && (flags & ACTION_FORCE) === 0;
+  if (!isOurs || regionOfRecord(map, record) !== region || !isLive(map, record)) return NONE;
+  return words[recordAt(map, record) + GENERATION] === packets[packet + P_GENERATION] ? record : NONE;
+}
+
+/**
+ * The connection of a packet, its candidate first; as findConnectionLocked(). When the action forces, a connection in
+ * whose reply direction the packet travels is removed, and counts as not found.
+ */
+function findPacket(
+  tracker: Tracker,
+  index: number,
+  region: number,
+  key: number,
+  flags: number,
+  nowMs: number,
+): number {
+  const base = index * ROW_WORDS;
+  const { facts } = tracker;
+  const hash = facts[base + HASH];
+  const candidate = facts[base + CANDIDATE];
+  let found = NOT_FOUND;
+  if (candidate !== NONE) found = checkCandidateLocked(tracker, candidate, base, key, hash, nowMs);
+  if (found === NOT_FOUND) found = findConnectionLocked(tracker, region, base, key, hash, nowMs);
+  const isForced = (flags & ACTION_FORCE) !== 0 && found > 0 && (found & 1) === 1;
+  if (!isForced) return found;
+  removeConnectionLocked(tracker, found >>> 1, EVENT.replaced);
+  return NOT_FOUND;
+}
+
+/**
+ * Opens a connection for a packet that may open one, if the action commits.
+ * @param found what findPacket() said: the record of a connection that has ended makes way for the new one
+ * @returns the record, or minus the reason why none was created
+ */
+function openConnection(
+  tracker: Tracker,
+  region: number,
+  base: number,
+  key: number,
+  flags: number,
+  found: number,
+  nowMs: number,
+): number {
+  if ((flags & ACTION_COMMIT) === 0) return -REASON['not-committed'];
+  if (found < 0) removeConnectionLocked(tracker, -found, EVENT.expired);
+  const hash = tracker.facts[base + HASH];
+  const record = createConnectionLocked(tracker, region, base, key, hash, trackerOf(key & PROTOCOL_MASK), nowMs);
+  if (record > 0) tracker.counts[EVENT.created]++;
+  return record;
+}

@@ -1,0 +1,208 @@
+/**
+ * The benchmark's own rules: the shape of its JSON, that packets in the timed part are judged as they must be, and
+ * that it refuses to report figures when they are not. The figures themselves are nobody's business here.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { CommanderError } from 'commander';
+import { Chunk, judgeChunk, LATER_MS, STATE } from '../../bench/chunk.js';
+import { tableBytes } from '../../bench/footprint.js';
+import type { BenchReport, BenchResult } from '../../bench/result.js';
+import { figureOf } from '../../bench/statistics.js';
+import { createTemplate, type TemplateOptions } from '../../bench/template.js';
+import { createTraffic, MIXES, SEGMENT, UDP4, UDP6 } from '../../bench/traffic.js';
+import { create, openEngine, settle } from '../../bench/whole.js';
+import { benchCommand } from '../../src/cli/bench.js';
+import { REASON, reasonName } from '../../src/reason.js';
+import { FACT_WORDS } from '../../src/wire/facts.js';
+import { KNOWN } from '../../src/wire/known.js';
+import { parseFrame } from '../../src/wire/parse.js';
+
+const SEED = 7;
+const BATCH = 32;
+const DECLARED = KNOWN.L4_CHECKSUM_GOOD;
+
+const folder = mkdtempSync(join(tmpdir(), 'flowshard-bench-'));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Runs the command in a process of its own, as the program does. */
+function runCommand(...args: string[]) {
+  const module = new URL('../../src/cli/bench.js', import.meta.url).href;
+  const script = `import { benchCommand } from ${JSON.stringify(module)};
+    await benchCommand.parseAsync(${JSON.stringify(args)}, { from: 'user' });`;
+  return spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 60_000 });
+}
+
+function isPositive(value: number | null | undefined): boolean {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0;
+}
+
+function checkResult(result: BenchResult): void {
+  const what = JSON.stringify(result);
+  assert.ok(isPositive(result.rounds), what);
+  assert.equal(result.shards, 1, what);
+  if (result.work === 'memory') {
+    assert.ok(isPositive(result.bytesPerConnection), what);
+    assert.equal(result.nsPerPacket, null, what);
+    return;
+  }
+  if (result.work === 'open' || result.work === 'open-workers') {
+    assert.ok(isPositive(result.milliseconds), what);
+    return;
+  }
+  assert.ok(result.rounds >= 5, what);
+  assert.ok(isPositive(result.nsPerPacket) && isPositive(result.minNsPerPacket) && isPositive(result.mpps), what);
+  assert.ok((result.minNsPerPacket ?? 0) <= (result.nsPerPacket ?? 0), what);
+  assert.equal(result.batch, result.work === 'expire' ? null : BATCH, what);
+}
+
+test('a quick run writes its figures as JSON and as a table', () => {
+  const file = join(folder, 'figures.json');
+  const run = runCommand('--connections', '1000,200', '--quick', '--seed', '5', '--json', file);
+  assert.equal(run.stderr, '');
+  assert.equal(run.status, 0);
+  const report: BenchReport = JSON.parse(readFileSync(file, 'utf8'));
+  assert.equal(report.node, process.version);
+  assert.equal(report.seed, 5);
+  assert.ok(report.machine.cpu.length > 0 && report.machine.cores > 0);
+  assert.ok(report.commit === null || /^[0-9a-f]{40,}$/.test(report.commit));
+  for (const result of report.results) checkResult(result);
+
+  const kinds = report.results.map(({ work, mix, connections, checksums, hints }) =>
+    [work, mix, connections, checksums, hints].join(' '),
+  );
+  const expected = MIXES.flatMap(mix =>
+    [1000, 200].flatMap(connections => {
+      const on = `${mix} ${connections}`;
+      const extra = mix === 'udp4' ? [`update ${on} verified none`, `update ${on} l4-declared l3`] : [];
+      return [`create ${on} l4-declared none`, `update ${on} l4-declared none`, ...extra, `expire ${on}  `];
+    }),
+  );
+  const others = ['memory udp4 1000  ', 'memory udp6 1000  ', 'open mixed 1000  ', 'open-workers mixed 1000  '];
+  assert.deepEqual(kinds, [...others, ...expected, 'rings udp4 1000 l4-declared none']);
+
+  const lines = run.stdout.trimEnd().split('\n');
+  const head = lines.findIndex(line => line.startsWith('work '));
+  assert.ok(lines.slice(0, head).some(line => line.startsWith('node ') && line.endsWith(process.version)));
+  assert.equal(lines.length - head - 1, report.results.length);
+});
+
+test('with --json - standard output holds the JSON alone', () => {
+  const run = runCommand('--connections', '50', '--quick', '--batch', '7', '--json', '-');
+  assert.equal(run.status, 0, run.stderr);
+  const report: BenchReport = JSON.parse(run.stdout);
+  assert.equal(report.batch, 7);
+  assert.equal(report.quick, true);
+});
+
+const USAGE_ERRORS = [
+  ['--connections', '0'],
+  ['--connections', '1000,'],
+  ['--connections', '1e3'],
+  ['--connections', '32000001'],
+  ['--batch', '0'],
+  ['--batch', '4096'],
+  ['--seed', '-1'],
+  ['--frobnicate'],
+  ['argument'],
+];
+
+for (const args of USAGE_ERRORS) {
+  test(`'${args.join(' ')}' is refused in one line`, async () => {
+    let message = '';
+    const command = benchCommand.createCommand('bench').copyInheritedSettings(benchCommand);
+    for (const option of benchCommand.options) command.addOption(option);
+    command.exitOverride().configureOutput({ writeErr: text => (message += text) });
+    command.action(() => assert.fail('the benchmark was started'));
+    await assert.rejects(command.parseAsync(args, { from: 'user' }), (error: CommanderError) => error.exitCode !== 0);
+    assert.match(message, /^error: [^\n]+\n$/);
+  });
+}
+
+test('a file that cannot be written is named before the run', () => {
+  const run = runCommand('--json', join(folder, 'nowhere', 'figures.json'));
+  assert.notEqual(run.status, 0);
+  assert.match(run.stderr, /nowhere.*cannot write: no such file or directory/);
+  assert.equal(run.stdout, '');
+});
+
+const TEMPLATES: readonly (readonly [name: string, options: TemplateOptions, bytes: number])[] = [
+  ['udp4', UDP4, 64],
+  ['udp6', UDP6, 64],
+  ['segment', SEGMENT, 1514],
+  ['tagged', { ...UDP4, isTagged: true }, 68],
+  ['odd payload', { ...UDP4, payload: 23 }, 65],
+  ['tcp6 with options', { family: 6, protocol: 'tcp', payload: 1, options: [1, 1, 1, 0] }, 79],
+];
+
+for (const [name, options, bytes] of TEMPLATES) {
+  test(`frames of ${name} have right sums in both directions`, () => {
+    const chunk = new Chunk(createTemplate(options), 0, 512);
+    const facts = new Int32Array(FACT_WORDS);
+    assert.equal(chunk.template.bytes.length, bytes);
+    for (let slot = 0; slot < chunk.capacity; slot++) {
+      const state = slot % 2 === 0 ? STATE.ESTABLISHED : STATE.REPLY;
+      chunk.write(slot, slot * 65_521, state, Math.imul(slot, 0x9e3779b1), Math.imul(slot, 0x85ebca6b));
+      const at = slot * chunk.stride;
+      const reason = parseFrame(chunk.view, at, at + bytes, 0, 0, facts, 0);
+      assert.equal(reasonName(reason), 'none', `slot ${slot}`);
+    }
+  });
+}
+
+for (const mix of MIXES) {
+  test(`every ${mix} packet of the timed part is judged right, with all checksums verified`, () => {
+    const connections = 3000;
+    const engine = openEngine(mix, connections, SEED);
+    const traffic = createTraffic(mix, connections, SEED, 0);
+    create(engine, traffic, connections, BATCH);
+    settle(engine, traffic, connections, BATCH);
+    for (let round = 0; round < 20; round++) judgeChunk(engine, traffic.pick(1024), 1024, BATCH);
+    traffic.declare(mix === 'udp6' ? DECLARED | KNOWN.L3_IPV6 : DECLARED | KNOWN.L3_IPV4);
+    judgeChunk(engine, traffic.pick(1024), 1024, BATCH);
+    const { events, reasons } = engine.counters();
+    assert.equal(events.created, connections);
+    assert.equal(reasons[reasonName(REASON.none)], events.packets);
+    engine.sweep(LATER_MS);
+    assert.equal(engine.connectionCount, 0);
+  });
+}
+
+test('a run whose packets are not judged as they must be is void', () => {
+  const engine = openEngine('udp4', 10, SEED);
+  const chunk = new Chunk(createTemplate(UDP4), 0, 32);
+  const write = (state: number) => {
+    for (let slot = 0; slot < 32; slot++) chunk.write(slot, slot % 10, state);
+  };
+  write(STATE.NEW);
+  judgeChunk(engine, chunk, 32, BATCH);
+  write(STATE.ESTABLISHED);
+  assert.throws(() => judgeChunk(engine, chunk, 32, BATCH), /void: 32 of 32 packets were not judged est\|trk/);
+  chunk.write(0, 0, STATE.NEW);
+  chunk.view.setUint16(chunk.template.headerSumAt, 1);
+  for (let slot = 1; slot < 32; slot++) chunk.write(slot, 0, STATE.NEW);
+  assert.throws(() => judgeChunk(engine, chunk, 32, BATCH), /void: 1 of 32 .* \(ipv4-checksum\)/);
+  for (let slot = 0; slot < 32; slot++) chunk.write(slot, 100 + slot, STATE.NEW);
+  assert.throws(() => judgeChunk(engine, chunk, 32, BATCH), /void: 32 of 32 .* \(table-full\)/);
+  chunk.write(0, 0, STATE.NEW);
+  assert.throws(() => chunk.check(1), /not judged/);
+});
+
+test('the parts of a table add up to what it takes, and only IPv6 takes annexes', () => {
+  for (const mix of MIXES) {
+    const { map } = openEngine(mix, 1000, SEED).memory;
+    const { index, records, annexes, total } = tableBytes(map);
+    const rest = total - index - records - annexes;
+    assert.ok(rest >= 0 && rest < 4096, `${rest} bytes of headers`);
+    assert.equal(annexes > 64 * 2, mix === 'udp6');
+  }
+});
+
+test('the figure of several rounds is their median', () => {
+  assert.deepEqual(figureOf([9, 1, 5]), { median: 5, least: 1, rounds: 3 });
+  assert.deepEqual(figureOf([4, 1, 100, 2]), { median: 3, least: 1, rounds: 4 });
+});
