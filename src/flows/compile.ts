@@ -87,17 +87,23 @@ function emitCt(output: Output, action: CtAction): void {
 function emitAction(output: Output, action: FlowAction): void {
   switch (action.kind) {
     case 'output':
-      return emit(output, OP.OUTPUT, action.port);
+      emit(output, OP.OUTPUT, action.port);
+      break;
     case 'resubmit':
-      return emit(output, OP.RESUBMIT, action.port ?? OWN, action.table ?? OWN);
+      emit(output, OP.RESUBMIT, action.port ?? OWN, action.table ?? OWN);
+      break;
     case 'goto':
-      return emit(output, OP.GOTO, action.table);
+      emit(output, OP.GOTO, action.table);
+      break;
     case 'write':
-      return emitWrite(output, action.write);
+      emitWrite(output, action.write);
+      break;
     case 'ct-clear':
-      return emit(output, OP.CT_CLEAR);
+      emit(output, OP.CT_CLEAR);
+      break;
     case 'ct':
-      return emitCt(output, action);
+      emitCt(output, action);
+      break;
   }
 }
 
