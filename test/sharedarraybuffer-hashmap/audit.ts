@@ -29,6 +29,13 @@ export function homeBucket(map: SharedMap, region: number, hash: number): number
   return bucket;
 }
 
+/** Some hash that belongs in a bucket. */
+export function hashWithHome(map: SharedMap, region: number, bucket: number): number {
+  let hash = 0;
+  while (homeBucket(map, region, hash) !== bucket) hash++;
+  return hash;
+}
+
 /** The live records of a region in the order of the walk, which must meet each once. */
 export function liveRecords(map: SharedMap, region: number, limit = WHOLE_WALK): number[] {
   const live: number[] = [];

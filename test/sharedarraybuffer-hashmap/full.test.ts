@@ -28,7 +28,7 @@ import {
 } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { BUCKET_WORDS, SLOTS_PER_BUCKET } from '../../src/sharedarraybuffer-hashmap/layout.js';
 import { withSeed } from '../support/random.js';
-import { auditLocked, homeBucket, liveRecords } from './audit.js';
+import { auditLocked, hashWithHome, homeBucket, liveRecords } from './audit.js';
 import { addLocked, constantHash, dropLocked, findLocked, goodHash, isWhole, keyOf, newMap } from './entries.js';
 
 const REACH = MAX_PROBES * SLOTS_PER_BUCKET;
@@ -133,6 +133,20 @@ test('candidates for a hash are its records, each once', () => {
   );
 });
 
+test('candidates lie within reach, also where the entries of others went on beyond it', () => {
+  const map = newMap({ recordsPerRegion: 400 });
+  const near = hashWithHome(map, 0, 0);
+  const far = hashWithHome(map, 0, MAX_PROBES - 1);
+  const expected = Array.from({ length: REACH }, (_, key) => addLocked(map, 0, near, key, 1)).sort((a, b) => a - b);
+  while (addLocked(map, 0, far, 1, 1) !== NONE);
+  auditLocked(map, 0);
+  const met = candidates(map, 0, near).filter(record => map.words[recordAt(map, record) + RECORD.HASH] === near);
+  assert.deepEqual(
+    met.sort((a, b) => a - b),
+    expected,
+  );
+});
+
 test('the likely record is a candidate, and the only one of a lone hash', () => {
   const map = newMap({ recordsPerRegion: 300, annexesPerRegion: 300 });
   for (let key = 0; key < 600; key++) {
@@ -157,9 +171,7 @@ test('the likely record is a candidate, and the only one of a lone hash', () => 
 
 test('probing goes round at the end of its region and leaves the next one alone', () => {
   const map = newMap({ regions: 3, recordsPerRegion: 200 });
-  const last = map.bucketsPerRegion - 1;
-  let hash = 0;
-  while (homeBucket(map, 1, hash) !== last) hash++;
+  const hash = hashWithHome(map, 1, map.bucketsPerRegion - 1);
   assert.equal(
     fill(map, 1, () => hash),
     REACH,

@@ -11,6 +11,7 @@ import {
   lockRegion,
   REGION,
   regionAt,
+  type SharedMap,
   takeOverLock,
   tryLockRegion,
   unlockRegion,
@@ -20,7 +21,7 @@ import type { LockJob, LockReport } from './lock-worker.js';
 
 const SCRIPT = new URL('./lock-worker.js', import.meta.url);
 
-function newMap() {
+function newMap(): SharedMap {
   return createMap({
     regions: 2,
     recordsPerRegion: 1,
@@ -31,15 +32,13 @@ function newMap() {
   });
 }
 
-type Map = ReturnType<typeof newMap>;
-
-function jobs(map: Map, kinds: readonly Partial<LockJob>[]): LockJob[] {
+function jobs(map: SharedMap, kinds: readonly Partial<LockJob>[]): LockJob[] {
   const shared = { buffer: map.buffer, barrier: newBarrier(), threads: kinds.length };
   const usual = { rounds: Number.POSITIVE_INFINITY, milliseconds: 20_000, holdSteps: 0, pauseSteps: 0 };
   return kinds.map((kind, index) => ({ ...shared, ...usual, owner: index + 1, ...kind }));
 }
 
-function waiters(map: Map): number {
+function waiters(map: SharedMap): number {
   return Atomics.load(map.words, regionAt(map, 0) + REGION.WAITERS);
 }
 

@@ -22,7 +22,7 @@ import {
 } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { SLOTS_PER_BUCKET } from '../../src/sharedarraybuffer-hashmap/layout.js';
 import { seedFor, withSeed } from '../support/random.js';
-import { auditLocked, homeBucket } from './audit.js';
+import { auditLocked, hashWithHome } from './audit.js';
 import { CHURNED_KEYS, type DoomedJob, STABLE_KEYS } from './doomed-worker.js';
 import {
   addLocked,
@@ -212,13 +212,8 @@ test('death during the repair: the next repair makes up for it', () => {
 test('entries that find no slot any more are freed and counted', () => {
   const map = newMap({ recordsPerRegion: 300, annexesPerRegion: 300 });
   assert.ok(map.bucketsPerRegion >= 2 * MAX_PROBES - 1);
-  const hashOfHome = (home: number) => {
-    let hash = 0;
-    while (homeBucket(map, 0, hash) !== home) hash++;
-    return hash;
-  };
   // The first hash reaches buckets 0 to 7, the second 7 to 14. Entered the other way round, the second takes bucket 7.
-  const [first, second] = [hashOfHome(0), hashOfHome(MAX_PROBES - 1)];
+  const [first, second] = [hashWithHome(map, 0, 0), hashWithHome(map, 0, MAX_PROBES - 1)];
   const reach = MAX_PROBES * SLOTS_PER_BUCKET;
   for (let key = 0; key < reach; key++) assert.notEqual(addLocked(map, 0, first, key, 1), NONE);
   for (let key = reach; key < 2 * reach - SLOTS_PER_BUCKET; key++) {
