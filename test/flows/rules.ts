@@ -158,7 +158,6 @@ export const REFUSED: readonly (readonly [text: string, word: string])[] = [
   ['dl_vlan=1/1,actions=1', '1/1'],
   ['dl_src=1:2:3,actions=1', '1:2:3'],
   ['ip,nw_src=1.2.3,actions=1', '1.2.3'],
-  ['ip,nw_src=1.2.3.256,actions=1', '1.2.3.256'],
   ['ip,nw_src=1.2.3.4/33,actions=1', '1.2.3.4/33'],
   ['ip,nw_src=10.0.0.0/0xff000000,actions=1', '10.0.0.0/0xff000000'],
   ['ip,nw_src=fe80::1,actions=1', 'fe80::1'],
@@ -276,6 +275,7 @@ export const STRICTER: readonly (readonly [text: string, word: string])[] = [
   ['ct_state=,actions=1', 'ct_state'],
   // Numbers that are cut off or set aside there.
   ['dl_vlan=4096,actions=1', '4096'],
+  ['ip,nw_src=1.2.3.256,actions=1', '1.2.3.256'],
   ['ip,actions=ct(commit,nat(src=1.1.1.2:70000))', '70000'],
   ['ip,actions=ct(commit,nat(src=1.1.1.2:0))', '0'],
   ['table=255,actions=1', '255'],
