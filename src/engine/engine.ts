@@ -143,7 +143,7 @@ export class Engine {
    * @throws Error when a worker has failed, the engine is closed, or too many calls wait for their turn
    */
   async execute(batch: PacketBatch): Promise<void> {
-    if (this.#isClosing) throw new Error('the engine is closed');
+    if (this.#closed !== undefined) throw new Error('the engine is closed');
     if (this.#waiting === MAX_WAITING) throw new Error(`${MAX_WAITING} batches are waiting already`);
     this.#waiting++;
     const mine = this.#turn.then(() => this.#run(batch));
@@ -156,6 +156,8 @@ export class Engine {
   }
 
   async #run(batch: PacketBatch): Promise<void> {
+    // What a failed call has left in the rings would be taken for this one's.
+    this.checkFailure();
     let pushed = 0;
     for (let read = 0; read < batch.length; ) {
       while (pushed < batch.length && this.#push(batch, pushed)) pushed++;

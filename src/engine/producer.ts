@@ -16,7 +16,8 @@ import { PACKET, PACKET_WORDS } from './packet.js';
 import { attachRing, processed, processedArrival, publishProduced, type Ring, waitForProcessed } from './ring.js';
 
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, ZONE } = PACKET;
-const L3_NAMED = KNOWN.L3_IPV4 | KNOWN.L3_IPV6 | KNOWN.L3_OTHER;
+const L3_IP = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
+const L3_NAMED = L3_IP | KNOWN.L3_OTHER;
 
 /** Frames start on cache lines, and the bytes behind one are room for a payload that NAT makes longer. */
 const FRAME_ALIGN = 64;
@@ -26,6 +27,8 @@ const FRAME_TAIL = 64;
  * that the rest cannot change the verdict.
  */
 const MAX_FRAME = 256 * 1024;
+/** Length of a frame that lies outside of its memory: the shard refuses it. */
+const OUTSIDE = -1;
 /** Frames up to this many bytes are copied by hand. */
 const SHORT_FRAME = 256;
 
@@ -79,7 +82,10 @@ export class Producer {
   constructor(rings: readonly SharedArrayBuffer[], key0: number, key1: number) {
     this.#lanes = rings.map(buffer => {
       const ring = attachRing(buffer);
-      return { ring, filled: 0, published: 0, released: 0, head: 0, used: 0, taken: new Int32Array(ring.capacity) };
+      // A ring that had another producer before goes on where that one has left it, with nothing under way.
+      const count = processed(ring);
+      const taken = new Int32Array(ring.capacity);
+      return { ring, filled: count, published: count, released: count, head: 0, used: 0, taken };
     });
     const capacity = this.#lanes.reduce((sum, lane) => sum + lane.ring.capacity, 0);
     this.#order = new Uint16Array(capacity);
@@ -98,6 +104,8 @@ export class Producer {
    * @param bytes memory that holds the frame, with a DataView on the same memory in `view`
    * @param known bits of KNOWN
    * @param l3 offset of the network layer in `bytes`, read only when `known` names it
+   *
+   * A frame that lies outside of `bytes` is pushed without its bytes, for its verdict.
    * @returns false when that shard's ring is full: read verdicts and release() them first
    */
   tryPush(
@@ -111,8 +119,9 @@ export class Producer {
     action: number,
     cookie: number,
   ): boolean {
-    const stop = Math.min(end, start + MAX_FRAME);
-    const shard = this.#steer(view, start, stop, known, l3);
+    const isInside = start >= 0 && end >= start && end <= view.byteLength && ((known & L3_IP) === 0 || l3 >= start);
+    const stop = isInside ? Math.min(end, start + MAX_FRAME) : start;
+    const shard = this.#steer(view, start, stop, isInside ? known : KNOWN.L3_OTHER, l3);
     const lane = this.#lanes[shard];
     const slot = lane.filled & (lane.ring.capacity - 1);
     const offset = this.#takeFrame(lane, slot, stop - start);
@@ -121,7 +130,7 @@ export class Producer {
     const { packets, times } = lane.ring;
     const at = slot * PACKET_WORDS;
     packets[at + FRAME_OFFSET] = offset;
-    packets[at + FRAME_LENGTH] = stop - start;
+    packets[at + FRAME_LENGTH] = isInside ? stop - start : OUTSIDE;
     packets[at + INPUT] = known | this.#learned;
     packets[at + L3_OFFSET] = this.#l3 - start + offset;
     times[(at + TIME) >>> 1] = timeMs;
