@@ -66,6 +66,8 @@ const REASONS = [
   ['not-committed', 'a new connection, and the action does not commit'],
   ['table-full', 'a new connection, and the configured maximum of connections is reached'],
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],
+  ['nat-exhausted', 'a new connection, and no address and port of the NAT range is free'],
+  ['flow-limit', 'the packet went through more flow tables or actions than a packet may'],
   ['frame-range', 'the frame lies outside the frame memory'],
   ['table-locked', 'the part of the table that holds the connection stayed locked for too long'],
 ] as const satisfies readonly (readonly [name: string, meaning: string])[];

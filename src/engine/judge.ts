@@ -6,13 +6,22 @@
  */
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN, STATUS_LABEL as LABELLED } from '../track/connection.js';
+import { CONN, STATUS_LABEL, STATUS_NAT } from '../track/connection.js';
 import { isExpired } from '../track/expiry.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
 import { trackerOf, updateConnection } from '../track/trackers.js';
 import { FACT, FACT_RELATED, FAMILY_IPV6, PROTOCOL_MASK } from '../wire/facts.js';
-import { ACTION, ACTION_COMMIT, ACTION_FORCE, ACTION_LABEL, ACTION_MARK } from './action.js';
+import { turnRound } from '../wire/icmp.js';
+import {
+  ACTION,
+  ACTION_COMMIT,
+  ACTION_FORCE,
+  ACTION_LABEL,
+  ACTION_MARK,
+  ACTION_NAT,
+  ACTION_TRANSLATE,
+} from './action.js';
 import {
   checkCandidateLocked,
   createConnectionLocked,
@@ -21,8 +30,10 @@ import {
   removeConnectionLocked,
 } from './connections.js';
 import { EVENT } from './counters.js';
+import { holdRegion } from './hold.js';
 import { PACKET } from './packet.js';
 import { ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
+import { createTranslated, translatePacket } from './translate.js';
 import { clearLabel, describePacket, finishPacket, setMarks, writeTuple } from './verdict.js';
 
 // Bound again: a constant of this module is folded into the code, an imported one is read each time.
@@ -35,13 +46,16 @@ const { CANDIDATE, ACTION: ROW_ACTION } = ROW;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE } = UPDATE;
 const ROW_WORDS = WORDS_OF_ROW;
-const STATUS_LABEL = LABELLED;
 const IPV6 = FAMILY_IPV6;
 const RELATED = FACT_RELATED;
 const NONE = NO_RECORD;
 const NO_REASON = REASON.none;
 /** Actions that look up and commit, and do nothing else to a connection that is there. */
-const NOT_PLAIN = ACTION_FORCE | ACTION_MARK | ACTION_LABEL;
+const NOT_PLAIN = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
+/** Connections that judgePacket() alone deals with. */
+const STATUS_NOT_PLAIN = STATUS_LABEL | STATUS_NAT;
+/** A packet that was rewritten by an action before this one. */
+const TRANSLATED = CT.SNAT | CT.DNAT;
 
 /**
  * The fast path of judgePacket(): a packet that was not judged before, whose candidate is its IPv4 connection and
@@ -79,7 +93,7 @@ export function judgePlain(
     facts[base + FLAGS] !== 0 ||
     packets[packet + STATE] !== 0 ||
     (actions[action + A_FLAGS] & NOT_PLAIN) !== 0 ||
-    (words[at + STATUS] & STATUS_LABEL) !== 0 ||
+    (words[at + STATUS] & STATUS_NOT_PLAIN) !== 0 ||
     isExpired(tracker.doubles, at, nowMs)
   ) {
     return false;
@@ -121,10 +135,16 @@ export function judgePacket(
   // A packet that comes from another zone starts afresh.
   let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
   let reason: number = NO_REASON;
+  let isReply = (state & RPL) !== 0;
   let record = state === 0 ? NONE : judgedConnection(tracker, packets, packet, region, flags);
   if (record === NONE) {
-    const found = findPacket(tracker, index, region, key, flags, nowMs);
-    const isReply = (found & 1) === 1;
+    const wasTranslated = (state & TRANSLATED) !== 0;
+    let found = findPacket(tracker, index, region, key, wasTranslated, nowMs);
+    isReply = ((found & 1) === 1) !== wasTranslated;
+    if ((flags & ACTION_FORCE) !== 0 && found > 0 && isReply) {
+      removeConnectionLocked(tracker, found >>> 1, EVENT.replaced);
+      found = NOT_FOUND;
+    }
     let opens = found <= 0 && !isRelated;
     if (found > 0) {
       record = found >>> 1;
@@ -145,17 +165,23 @@ export function judgePacket(
     if (opens) {
       if (record !== NONE) removeConnectionLocked(tracker, record, EVENT.replaced);
       const refusal = trackerOf(key & PROTOCOL_MASK).refusal(tracker, base);
-      const opened = refusal === NO_REASON ? openConnection(tracker, region, base, key, flags, found, nowMs) : -refusal;
+      const opened =
+        refusal === NO_REASON ? openConnection(tracker, region, base, key, action, found, nowMs) : -refusal;
       state = refusal === NO_REASON ? NEW : INV;
+      isReply = false;
       record = Math.max(opened, NONE);
       reason = Math.max(-opened, NO_REASON);
     }
   }
+  const rewrites = record !== NONE && (flags & ACTION_NAT) !== 0 && (state & TRANSLATED) === 0;
   describePacket(tracker, packets, packet, base, record);
+  if (rewrites) state |= translatePacket(tracker, base, record, isReply, isRelated);
   if (record !== NONE && (flags & (ACTION_MARK | ACTION_LABEL)) !== 0) {
     setMarks(tracker, packets, packet, record, action);
   }
   finishPacket(tracker, packets, packet, state, reason, zone, record);
+  // As in OVS, a packet that NAT has seen is looked up anew when it comes again.
+  if ((flags & ACTION_NAT) !== 0) packets[packet + P_GENERATION] = 0;
 }
 
 /**
@@ -178,28 +204,28 @@ function judgedConnection(
 }
 
 /**
- * The connection of a packet, its candidate first; as findConnectionLocked(). When the action forces, a connection in
- * whose reply direction the packet travels is removed, and counts as not found.
+ * The connection of a packet, its candidate first; as findConnectionLocked().
+ * @param wasTranslated the packet has been rewritten already: what it looks like, turned round, is the other direction
+ *   of its connection, and the answer is about that
  */
 function findPacket(
   tracker: Tracker,
   index: number,
   region: number,
   key: number,
-  flags: number,
+  wasTranslated: boolean,
   nowMs: number,
 ): number {
   const base = index * ROW_WORDS;
   const { facts } = tracker;
   const hash = facts[base + HASH];
   const candidate = facts[base + CANDIDATE];
+  if (wasTranslated) turnRound((key & IPV6) !== 0, facts, base);
   let found = NOT_FOUND;
   if (candidate !== NONE) found = checkCandidateLocked(tracker, candidate, base, key, hash, nowMs);
-  if (found === NOT_FOUND) found = findConnectionLocked(tracker, region, base, key, hash, nowMs);
-  const isForced = (flags & ACTION_FORCE) !== 0 && found > 0 && (found & 1) === 1;
-  if (!isForced) return found;
-  removeConnectionLocked(tracker, found >>> 1, EVENT.replaced);
-  return NOT_FOUND;
+  if (found <= 0) found = findConnectionLocked(tracker, region, base, key, hash, nowMs);
+  if (wasTranslated) turnRound((key & IPV6) !== 0, facts, base);
+  return found;
 }
 
 /**
@@ -212,14 +238,21 @@ function openConnection(
   region: number,
   base: number,
   key: number,
-  flags: number,
+  action: number,
   found: number,
   nowMs: number,
 ): number {
+  const flags = tracker.actions[action + A_FLAGS];
   if ((flags & ACTION_COMMIT) === 0) return -REASON['not-committed'];
+  // A connection that was just replaced may have been elsewhere: the new one belongs where the packet does.
+  if (!holdRegion(tracker, region)) return -REASON['table-locked'];
   if (found < 0) removeConnectionLocked(tracker, -found, EVENT.expired);
   const hash = tracker.facts[base + HASH];
-  const record = createConnectionLocked(tracker, region, base, key, hash, trackerOf(key & PROTOCOL_MASK), nowMs);
+  const protocol = trackerOf(key & PROTOCOL_MASK);
+  const record =
+    (flags & ACTION_TRANSLATE) !== 0
+      ? createTranslated(tracker, region, base, key, hash, action, protocol, nowMs)
+      : createConnectionLocked(tracker, region, base, key, hash, protocol, nowMs);
   if (record > 0) tracker.counts[EVENT.created]++;
   return record;
 }
