@@ -23,14 +23,14 @@
  * - Destination NAT with a port range leaves identifiers of ICMP to the rule without one: there is only one identifier
  *   in a packet, and a reply with it would not be found under a tuple that has two.
  *
- * Imports nat/address, nat/spec, wire/facts, engine/hash. Imported by engine/.
+ * Imports nat/address, nat/hash, nat/spec, wire/facts. Imported by engine/.
  */
-import { halfSipHash3 } from '../engine/hash.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { ADDRESS_WORDS, offsetAddress } from './address.js';
+import { hashEndpoints, hashSource, scramble } from './hash.js';
 import { isNatFamily, NAT, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC } from './spec.js';
 
-const { SRC0, SRC, DST0, DST, PORTS, PORTS_REVERSED, PROTOCOL } = FACT;
+const { SRC0, DST0, PORTS, PORTS_REVERSED, PROTOCOL } = FACT;
 
 /** The state of a choice. Numbers of 32 bits are unsigned where nothing else is said. */
 const CHOICE_FIELDS = [
@@ -72,41 +72,10 @@ export const MAX_ADDRESSES = 16;
 const FIRST_ROUND = 128;
 const LAST_ROUND = 8;
 
-/** Key under which `persistent` hashes: any numbers that stay the same (the square roots of three and five). */
-const FIXED_KEY0 = 0xbb67ae85 | 0;
-const FIXED_KEY1 = 0x3c6ef372;
-
-/** Scrambles 32 bits, each into all others (the finalizer of MurmurHash3). */
-function scramble(bits: number): number {
-  let word = bits ^ (bits >>> 16);
-  word = Math.imul(word, 0x85ebca6b);
-  word ^= word >>> 13;
-  word = Math.imul(word, 0xc2b2ae35);
-  return word ^ (word >>> 16);
-}
-
 /** The next of a sequence of random numbers (Weyl sequence, scrambled), unsigned. */
 function nextRandom(choice: Int32Array): number {
   choice[RANDOM] += 0x9e3779b9;
   return scramble(choice[RANDOM]) >>> 0;
-}
-
-/** Hash of one address of a row, its last word at `last`. */
-function hashAddress(facts: Int32Array, base: number, last: number, key0: number, key1: number): number {
-  const at = base + last;
-  if ((facts[base + PROTOCOL] & FAMILY_IPV6) === 0) return halfSipHash3(key0, key1, 0, 0, 0, facts[at]);
-  return halfSipHash3(key0, key1, facts[at - 3], facts[at - 2], facts[at - 1], facts[at]);
-}
-
-/** Hash of both endpoints and the protocol. The hash of each address goes into the key of the next. */
-function hashEndpoints(facts: Int32Array, base: number, key0: number, key1: number): number {
-  const { [base + PORTS]: ports, [base + PROTOCOL]: protocol } = facts;
-  if ((protocol & FAMILY_IPV6) === 0) {
-    return halfSipHash3(key0, key1, facts[base + SRC], facts[base + DST], ports, protocol);
-  }
-  const source = hashAddress(facts, base, SRC, key0, key1);
-  const destination = hashAddress(facts, base, DST, key0, key1);
-  return halfSipHash3(key0, key1, source, destination, ports, protocol);
 }
 
 /** True when the row's PORTS can be chosen: ports, or the identifier of an ICMP query. */
@@ -143,7 +112,7 @@ export function startChoice(
   const isUsable = (flags & (NAT_SRC | NAT_DST)) !== 0 && isNatFamily(spec, specAt, facts[base + PROTOCOL]);
   const count = spec[specAt + NAT.COUNT] >>> 0;
   const hash = hashEndpoints(facts, base, hashKey0, hashKey1);
-  const addressHash = (flags & NAT_PERSISTENT) !== 0 ? hashAddress(facts, base, SRC, FIXED_KEY0, FIXED_KEY1) : hash;
+  const addressHash = (flags & NAT_PERSISTENT) !== 0 ? hashSource(facts, base) : hash;
   choice[SPEC] = specAt;
   choice[RANDOM] = random;
   // Scrambled, since ports of one address would otherwise begin at one place in every `count` only.
@@ -176,15 +145,30 @@ export function nextCandidate(
     }
   }
   choice[TRIES_LEFT]--;
-  if (choice[DIMENSION] !== DIMENSION_NONE) {
-    const port = choice[NEXT];
-    const min = choice[MIN];
-    const isLastOrOutside = port < min || port >= min + choice[SIZE] - 1;
-    choice[choice[DIMENSION] === DIMENSION_DPORT ? DPORT : SPORT] = port;
-    choice[NEXT] = isLastOrOutside ? min : port + 1;
-  }
-  writeCandidate(choice, facts, base, spec, reply, replyBase);
+  const port = choice[NEXT];
+  const min = choice[MIN];
+  const isLastOrOutside = port < min || port >= min + choice[SIZE] - 1;
+  choice[NEXT] = isLastOrOutside ? min : port + 1;
+  candidateWithPort(choice, facts, base, spec, port, reply, replyBase);
   return true;
+}
+
+/**
+ * Writes the candidate that has the address of the last one and a port of the caller's choice, for a caller that knows
+ * which ones are free: CHOICE.MIN and CHOICE.SIZE tell the range that is walked. Call it only after a candidate.
+ */
+export function candidateWithPort(
+  choice: Int32Array,
+  facts: Int32Array,
+  base: number,
+  spec: Int32Array,
+  port: number,
+  reply: Int32Array,
+  replyBase: number,
+): void {
+  if (choice[DIMENSION] === DIMENSION_DPORT) choice[DPORT] = port;
+  else if (choice[DIMENSION] === DIMENSION_SPORT) choice[SPORT] = port;
+  writeCandidate(choice, facts, base, spec, reply, replyBase);
 }
 
 /** Another round of the same walk, half as long and from a random place on. */
