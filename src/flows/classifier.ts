@@ -5,7 +5,7 @@
  *
  * A rule's rank is its place in the order of priority, the earlier line first among equals: 0 is the best.
  *
- * Imports key, parse (types). Imported by flows/compile and tests.
+ * Imports match (types). Imported by flows/compile and tests.
  */
 import type { Match } from './match.js';
 

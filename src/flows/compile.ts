@@ -2,7 +2,7 @@
  * Rules to what runs per packet: a classifier for each table, and the actions of all rules as one program of fixed-
  * width instructions.
  *
- * Imports actions, classifier, ct, key, parse, subfield. Imported by flows/run and tests.
+ * Imports actions, classifier, ct, parse, subfield. Imported by flows/run and tests.
  */
 import type { FlowAction } from './actions.js';
 import { type Classifier, makeClassifier } from './classifier.js';

@@ -2,7 +2,8 @@
  * Frame and packet row to flow key: what rules can match of a packet, also of one that the tracker calls invalid.
  *
  * As in Open vSwitch's `flow_extract()`: lengths decide how far the headers are read, checksums are not looked at, and
- * what cannot be read is 0. Rules see the ports of the first fragment only.
+ * what cannot be read is 0. Of a fragment, the first one too, rules do not see the ports, nor type and code of ICMP: as
+ * in Open vSwitch, which has that for its default ("set-frags normal"), no rule tells parts of one packet apart by them.
  *
  * Imports key, ../wire/, ../engine/packet, ../reason. Imported by flows/run.
  */
@@ -92,7 +93,7 @@ function gatherIpv4(frames: DataView, end: number, key: Int32Array): void {
   const fragment = u16be(frames, at + 6);
   if ((fragment & 0x3fff) !== 0) key[KEY.NW_FRAG] = NW_FRAG.ANY;
   if ((fragment & 0x1fff) !== 0) key[KEY.NW_FRAG] |= NW_FRAG.LATER;
-  else gatherPorts(frames, ICMP, key);
+  else gatherTransport(frames, ICMP, key);
 }
 
 function gatherIpv6(frames: DataView, end: number, key: Int32Array): void {
@@ -108,11 +109,11 @@ function gatherIpv6(frames: DataView, end: number, key: Int32Array): void {
   if (reason === REASON['ipv6-fragment']) key[KEY.NW_FRAG] = NW_FRAG.ANY;
   // The walk ends in front of what a later fragment carries.
   if (protocol === IPV6_FRAGMENT_HEADER) key[KEY.NW_FRAG] |= NW_FRAG.LATER;
-  else gatherPorts(frames, ICMPV6, key);
+  else gatherTransport(frames, ICMPV6, key);
 }
 
-/** Ports, or type and code of the family's ICMP, when a whole header is there. */
-function gatherPorts(frames: DataView, icmp: number, key: Int32Array): void {
+/** TCP flags and ports, or type and code of the family's ICMP, when a whole header is there. */
+function gatherTransport(frames: DataView, icmp: number, key: Int32Array): void {
   const at = $facts[L4];
   const size = $facts[L4_END] - at;
   const protocol = key[KEY.NW_PROTO];
@@ -122,13 +123,14 @@ function gatherPorts(frames: DataView, icmp: number, key: Int32Array): void {
     if (header < MIN_TCP || header > size) return;
     key[KEY.TCP_FLAGS] = u16be(frames, at + 12) & 0xfff;
   } else if (protocol === icmp) {
-    if (size < MIN_ICMP) return;
+    if (size < MIN_ICMP || key[KEY.NW_FRAG] !== 0) return;
     key[KEY.TP_SRC] = u8(frames, at);
     key[KEY.TP_DST] = u8(frames, at + 1);
     return;
   } else if (protocol === UDP ? size < MIN_UDP : protocol !== SCTP || size < MIN_SCTP) {
     return;
   }
+  if (key[KEY.NW_FRAG] !== 0) return;
   key[KEY.TP_SRC] = u16be(frames, at);
   key[KEY.TP_DST] = u16be(frames, at + 2);
 }

@@ -33,23 +33,16 @@ const KEY_FIELDS = [
   ['REG', 16, 'reg0 to reg15'],
 ] as const satisfies readonly (readonly [name: string, words: number, note: string])[];
 
-type KeyField = (typeof KEY_FIELDS)[number][0];
-
-function place(): { readonly first: Readonly<Record<KeyField, number>>; readonly words: number } {
-  const first: Partial<Record<KeyField, number>> = {};
-  let words = 0;
-  for (const [name, size] of KEY_FIELDS) {
-    first[name] = words;
-    words += size;
-  }
-  return { first: first as Record<KeyField, number>, words };
+/** Words in front of the field number `index`. */
+function wordsBefore(index: number): number {
+  return KEY_FIELDS.slice(0, index).reduce((words, [, size]) => words + size, 0);
 }
 
-const placed = place();
-
 /** First word of each field. */
-export const KEY = placed.first;
-export const FLOW_KEY_WORDS = placed.words;
+export const KEY = Object.fromEntries(KEY_FIELDS.map(([name], index) => [name, wordsBefore(index)])) as Readonly<
+  Record<(typeof KEY_FIELDS)[number][0], number>
+>;
+export const FLOW_KEY_WORDS = wordsBefore(KEY_FIELDS.length);
 
 /** Where the words that only the tracker fills begin and end. */
 export const CT_FIRST = KEY.CT_STATE;

@@ -11,7 +11,7 @@
  */
 import { CT } from '../track/state.js';
 import { wrong } from './error.js';
-import { DL_TYPE, FLOW_KEY_WORDS, KEY } from './key.js';
+import { DL_TYPE, FLOW_KEY_WORDS, KEY, NW_FRAG } from './key.js';
 import { allOnes, type Masked } from './numbers.js';
 import { MAX_PORT, PORT, type PortNames, parsePort } from './ports.js';
 import { FIELD_BY_NAME, type Field, type Need, PROTOCOLS } from './vocabulary.js';
@@ -114,6 +114,11 @@ function matchesProtocol(match: Match, ...protocols: readonly number[]): boolean
   return matchesIp(match) && protocols.includes(fixed(match, KEY.NW_PROTO, 8));
 }
 
+/** The same where the transport's header can be: rules for later fragments see no ports. */
+function matchesPorts(match: Match, ...protocols: readonly number[]): boolean {
+  return matchesProtocol(match, ...protocols) && (match.value[KEY.NW_FRAG] & NW_FRAG.LATER) === 0;
+}
+
 const IMPLIES_VALID = CT.NEW | CT.EST | CT.REL | CT.RPL | CT.SNAT | CT.DNAT;
 
 /** The match leaves only packets of which the tracker knows the connection. */
@@ -136,10 +141,10 @@ const NEEDS: Readonly<Record<Need, { isMet(match: Match): boolean; wants: string
     isMet: match => matchesIp(match) || matchesType(match, DL_TYPE.ARP, DL_TYPE.RARP),
     wants: 'ip, ipv6 or arp',
   },
-  tcp: { isMet: match => matchesProtocol(match, 6), wants: 'tcp or tcp6' },
-  udp: { isMet: match => matchesProtocol(match, 17), wants: 'udp or udp6' },
-  sctp: { isMet: match => matchesProtocol(match, 132), wants: 'sctp or sctp6' },
-  ports: { isMet: match => matchesProtocol(match, 6, 17, 132), wants: 'tcp, udp or sctp' },
+  tcp: { isMet: match => matchesPorts(match, 6), wants: 'tcp or tcp6, and not later fragments,' },
+  udp: { isMet: match => matchesPorts(match, 17), wants: 'udp or udp6, and not later fragments,' },
+  sctp: { isMet: match => matchesPorts(match, 132), wants: 'sctp or sctp6, and not later fragments,' },
+  ports: { isMet: match => matchesPorts(match, 6, 17, 132), wants: 'tcp, udp or sctp, and not later fragments,' },
   icmp: {
     isMet: match =>
       (matchesType(match, DL_TYPE.IP) && matchesProtocol(match, 1)) ||

@@ -1,7 +1,7 @@
 /**
  * Ports of the switch: numbers, names that the caller gives, and the reserved ones of OpenFlow.
  *
- * Imports error. Imported by flows/match, flows/actions, flows/run and the public API.
+ * Imports error. Imported by flows/match, flows/actions, flows/translate and the public API.
  */
 import { quoted, wrong } from './error.js';
 

@@ -10,7 +10,7 @@
  * A packet that no rule wants has no step and is thereby dropped. Runs that would go on for too long lose what is left
  * of them, with an outcome of their own. Allocates nothing per packet, but for memory of frames that are copied.
  *
- * Imports compile, context, fields, parse, translate, ../engine/packet, ../wire/known. Imported by the engine's side
+ * Imports compile, context, fields, key, parse, translate, ../engine/packet, ../wire/known. Imported by the engine's side
  * and the public API.
  */
 import { PACKET, PACKET_WORDS } from '../engine/packet.js';

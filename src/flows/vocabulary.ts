@@ -2,7 +2,7 @@
  * The fields that rules can name: in matches, in `load`, `move` and `set_field`, as a zone. One list says how a field
  * is called, where it lies in the flow key, how its value is written, and what a rule must match besides.
  *
- * Imports key, numbers, error, ../track/state. Imported by flows/match, flows/subfield and flows/supported.
+ * Imports error, key, numbers. Imported by flows/match, flows/subfield and flows/supported.
  */
 import { wrong } from './error.js';
 import { DL_TYPE, KEY, NW_FRAG, VLAN_PRESENT } from './key.js';

@@ -63,6 +63,9 @@ function rebuild(map: SharedMap, region: number): number {
   return rebuildLocked(map, region, at => annexOf(map, at));
 }
 
+/** The region that is repaired, and the one that has nothing to do with it. */
+const REPAIRED = 1;
+const NEIGHBOUR = 0;
 const OTHERS = Array.from({ length: 60 }, (_, index) => 100 + index);
 const SUBJECT_WITHOUT_ANNEX = 8;
 const SUBJECT_WITH_ANNEX = 7;
@@ -71,11 +74,11 @@ const SUBJECT_WITH_ANNEX = 7;
 function populated(hash: (key: number) => number): SharedMap {
   const map = newMap({ regions: 2, recordsPerRegion: 80, annexesPerRegion: 20 });
   for (const key of OTHERS) {
-    assert.notEqual(addLocked(map, 0, hash(key), key, 1), NONE);
-    assert.notEqual(addLocked(map, 1, hash(key), key, 2), NONE);
+    assert.notEqual(addLocked(map, REPAIRED, hash(key), key, 1), NONE);
+    assert.notEqual(addLocked(map, NEIGHBOUR, hash(key), key, 2), NONE);
   }
-  for (const key of [1, 2, 14]) addLocked(map, 0, hash(key), key, 1);
-  for (const key of [2, 14, 1]) dropLocked(map, findLocked(map, 0, hash(key), key));
+  for (const key of [1, 2, 14]) addLocked(map, REPAIRED, hash(key), key, 1);
+  for (const key of [2, 14, 1]) dropLocked(map, findLocked(map, REPAIRED, hash(key), key));
   return map;
 }
 
@@ -99,13 +102,13 @@ const DEATHS: readonly Death[] = (['add', 'drop'] as const).flatMap(work =>
 /** The memory before the work, and the writes of the work. */
 function scenario({ subject, hash, work }: Death): { map: SharedMap; before: Int32Array; writes: Write[] } {
   const map = populated(hash);
-  if (work === 'drop') addLocked(map, 0, hash(subject), subject, 1);
+  if (work === 'drop') addLocked(map, REPAIRED, hash(subject), subject, 1);
   const before = map.words.slice();
   const writes = recordWrites(map, spied => {
-    if (work === 'add') addLocked(spied, 0, hash(subject), subject, 1);
-    else dropLocked(spied, findLocked(spied, 0, hash(subject), subject));
+    if (work === 'add') addLocked(spied, REPAIRED, hash(subject), subject, 1);
+    else dropLocked(spied, findLocked(spied, REPAIRED, hash(subject), subject));
   });
-  assert.equal(findLocked(map, 0, hash(subject), subject) !== NONE, work === 'add');
+  assert.equal(findLocked(map, REPAIRED, hash(subject), subject) !== NONE, work === 'add');
   return { map, before, writes };
 }
 
@@ -118,27 +121,27 @@ function checkDeath(
 ) {
   map.words.set(before);
   for (const [at, value] of done) map.words[at] = value;
-  assert.equal(rebuild(map, 0), 0, 'no record is lost');
+  assert.equal(rebuild(map, REPAIRED), 0, 'no record is lost');
   const expected = lives ? [...OTHERS, death.subject] : OTHERS;
-  const keys = auditLocked(map, 0).map(record => keyOf(map, record));
+  const keys = auditLocked(map, REPAIRED).map(record => keyOf(map, record));
   assert.deepEqual(new Set(keys), new Set(expected));
   for (const key of expected) {
-    const record = findLocked(map, 0, death.hash(key), key);
+    const record = findLocked(map, REPAIRED, death.hash(key), key);
     assert.ok(record !== NONE && isWhole(map, record, key), `key ${key} is found whole`);
   }
-  if (!lives) assert.equal(findLocked(map, 0, death.hash(death.subject), death.subject), NONE);
-  const neighbour = auditLocked(map, 1);
+  if (!lives) assert.equal(findLocked(map, REPAIRED, death.hash(death.subject), death.subject), NONE);
+  const neighbour = auditLocked(map, NEIGHBOUR);
   assert.ok(neighbour.length === OTHERS.length && neighbour.every(record => isWhole(map, record, keyOf(map, record))));
 }
 
 /** Fills the region to the brim: rows that leaked would be missing. */
 function checkCapacity(map: SharedMap): void {
   let key = 1_002; // none of these has an annex
-  while (addLocked(map, 0, goodHash(key), key, 1) !== NONE) key += 7;
-  assert.equal(auditLocked(map, 0).length, 80);
-  for (const record of auditLocked(map, 0)) dropLocked(map, record);
-  for (key = 7; addLocked(map, 0, goodHash(key), key, 1) !== NONE; ) key += 7;
-  assert.equal(auditLocked(map, 0).length, 20, 'as many entries with an annex as there are annexes');
+  while (addLocked(map, REPAIRED, goodHash(key), key, 1) !== NONE) key += 7;
+  assert.equal(auditLocked(map, REPAIRED).length, 80);
+  for (const record of auditLocked(map, REPAIRED)) dropLocked(map, record);
+  for (key = 7; addLocked(map, REPAIRED, goodHash(key), key, 1) !== NONE; ) key += 7;
+  assert.equal(auditLocked(map, REPAIRED).length, 20, 'as many entries with an annex as there are annexes');
 }
 
 for (const death of DEATHS) {
@@ -180,10 +183,10 @@ for (const death of DEATHS) {
 
 test('repair of a sound region changes nothing that can be asked', () => {
   const map = populated(crowdedHash);
-  const before = auditLocked(map, 0);
+  const before = auditLocked(map, REPAIRED);
   for (let time = 0; time < 3; time++) {
-    assert.equal(rebuild(map, 0), 0);
-    assert.deepEqual(auditLocked(map, 0), before);
+    assert.equal(rebuild(map, REPAIRED), 0);
+    assert.deepEqual(auditLocked(map, REPAIRED), before);
   }
   checkCapacity(map);
 });
@@ -201,7 +204,7 @@ test('death during the repair: the next repair makes up for it', () => {
   const broken = writes.slice(0, -2);
   map.words.set(before);
   for (const [at, value] of broken) map.words[at] = value;
-  const repairs = recordWrites(map, spied => rebuild(spied, 0));
+  const repairs = recordWrites(map, spied => rebuild(spied, REPAIRED));
   assert.ok(repairs.length > 200);
   for (let count = 0; count <= repairs.length; count++) {
     checkDeath(prepared, death, [...broken, ...repairs.slice(0, count)], false);
@@ -219,10 +222,13 @@ test('entries that find no slot any more are freed and counted', () => {
   for (let key = reach; key < 2 * reach - SLOTS_PER_BUCKET; key++) {
     assert.notEqual(addLocked(map, 0, second, key, 1), NONE);
   }
-  const before = auditLocked(map, 0).length;
+  const generationOf = (record: number) => map.words[recordAt(map, record) + RECORD.GENERATION];
+  const before = auditLocked(map, 0).map(record => ({ record, generation: generationOf(record) }));
   assert.equal(rebuild(map, 0), SLOTS_PER_BUCKET);
   const after = auditLocked(map, 0);
-  assert.equal(after.length, before - SLOTS_PER_BUCKET);
+  const lost = before.filter(({ record }) => !after.includes(record));
+  assert.equal(lost.length, SLOTS_PER_BUCKET);
+  assert.ok(lost.every(({ record, generation }) => generationOf(record) === generation + 1));
   assert.ok(after.every(record => isWhole(map, record, keyOf(map, record))));
 });
 

@@ -26,7 +26,7 @@ export interface Verdict {
   /** The original tuple; ports as numbers, addresses as words, least significant last. */
   readonly tuple?: { readonly protocol: number; readonly isIpv6?: boolean; readonly ports?: readonly [number, number] };
   /** Rewrites the frame. */
-  readonly rewrite?: (frame: Uint8Array) => void;
+  readonly rewrite?: (frame: Uint8Array) => unknown;
   /** The packet waits or is gone. */
   readonly holds?: boolean;
 }
@@ -39,7 +39,7 @@ const FRAME_AT = 100;
 /** The row that is used; the one in front must stay as it is. */
 const ROW = PACKET_WORDS;
 
-export class Bench implements FlowContext {
+export class TestSwitch implements FlowContext {
   readonly frames = new DataView(new SharedArrayBuffer(MEMORY_BYTES));
   readonly packets = new Int32Array(3 * PACKET_WORDS);
   readonly specs: CtSpec[] = [];
