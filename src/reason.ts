@@ -64,6 +64,7 @@ const REASONS = [
 
   // engine
   ['not-committed', 'a new connection, and the action does not commit'],
+  ['zone-full', 'a new connection, and the limit of its zone is reached'],
   ['table-full', 'a new connection, and the configured maximum of connections is reached'],
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],
   ['nat-exhausted', 'a new connection, and no address and port of the NAT range is free'],

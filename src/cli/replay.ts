@@ -178,8 +178,7 @@ class Replay {
       flags.write === undefined ? undefined : new FrameWriter(flags.write, underWay, flags.flows !== undefined);
     this.#feed = new Feed(reader, engine, this.#sink(), {
       clock: this.#clock,
-      action:
-        flags.flows === undefined ? engine.defineAction({ zone: flags.zone, commit: flags.commit }) : undefined,
+      action: flags.flows === undefined ? engine.defineAction({ zone: flags.zone, commit: flags.commit }) : undefined,
       isFenced: flags.flows !== undefined && engine.shards > 1,
       frames: this.#frames,
       known: flags.checksums ? 0 : KNOWN.NO_CHECKSUMS,

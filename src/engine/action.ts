@@ -2,9 +2,10 @@
  * The ct() action: what to do with a packet's connection. Compiled once into a few words of shared memory, and named
  * by its number in a packet.
  *
- * Imports nat/spec. Imported by engine/ and the public API.
+ * Imports nat/spec, track/timeouts. Imported by engine/ and the public API.
  */
 import { type NatAction, writeNat } from '../nat/spec.js';
+import { MAX_TIMEOUT_POLICIES } from '../track/timeouts.js';
 
 export interface CtAction {
   /** Conntrack zone, 0 to 65535. Default 0. */
@@ -19,6 +20,8 @@ export interface CtAction {
   readonly label?: { readonly value: bigint; readonly mask?: bigint };
   /** Translates addresses and ports: see NatAction. */
   readonly nat?: NatAction;
+  /** Number of the timeout policy that new connections get. Default 0. */
+  readonly timeoutPolicy?: number;
 }
 
 const ACTION_FIELDS = ['FLAGS', 'ZONE', 'MARK', 'MARK_MASK'] as const;
@@ -31,6 +34,7 @@ export const ACTION = {
   LABEL: 4,
   LABEL_MASK: 8,
   NAT: 12,
+  TIMEOUT_POLICY: 24,
 } as const;
 export const ACTION_WORDS = 32;
 /** Actions that an engine can hold. */
@@ -64,8 +68,9 @@ function writeLabel(words: Int32Array, at: number, name: string, value: bigint):
  * @throws RangeError when a number is out of range; nothing is written then
  */
 export function writeAction(words: Int32Array, at: number, action: CtAction): void {
-  const { zone = 0, commit = true, force = false, mark, label, nat } = action;
+  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0 } = action;
   checkWhole('zone', zone, 0xffff);
+  checkWhole('timeoutPolicy', timeoutPolicy, MAX_TIMEOUT_POLICIES - 1);
   const made = new Int32Array(ACTION_WORDS);
   made[ACTION.FLAGS] =
     (commit || force ? ACTION_COMMIT : 0) |
@@ -75,6 +80,7 @@ export function writeAction(words: Int32Array, at: number, action: CtAction): vo
     (nat ? ACTION_NAT : 0) |
     (nat && nat.kind !== 'restore' ? ACTION_TRANSLATE : 0);
   made[ACTION.ZONE] = zone;
+  made[ACTION.TIMEOUT_POLICY] = timeoutPolicy;
   if (mark) {
     const { value, mask = 0xffffffff } = mark;
     checkWhole('mark value', value, 0xffffffff);

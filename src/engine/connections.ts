@@ -26,12 +26,20 @@ import {
   takeAnnexLocked,
   takeRecordLocked,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { ANNEX, annexOfConn, CONN, replyAnnexOfConn, STATUS_REVERSED } from '../track/connection.js';
+import {
+  ANNEX,
+  annexOfConn,
+  CONN,
+  replyAnnexOfConn,
+  STATUS_POLICY_SHIFT,
+  STATUS_REVERSED,
+  zoneOf,
+} from '../track/connection.js';
 import { isExpired } from '../track/expiry.js';
 import type { L4Protocol } from '../track/protocol.js';
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
 import { holdRegion, noteLeaving } from './hold.js';
-import { CONTROL } from './memory.js';
+import { CONTROL, type EngineMemory } from './memory.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -237,24 +245,47 @@ export function isTakenLocked(
   return false;
 }
 
-/** Counts a connection in, unless that would be one too many. Exact among all threads. */
-function reserveConnection(control: Int32Array): boolean {
-  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // orders nothing: a setting
-  let count = Atomics.load(control, CONTROL.CONNECTIONS); // orders nothing: the compare-exchange decides
-  while (count < most) {
-    const seen = Atomics.compareExchange(control, CONTROL.CONNECTIONS, count, count + 1); // counts the connection
+/** Adds one to a count, unless it is at its limit. Exact among all threads. */
+function countUpTo(counts: Int32Array, at: number, limit: number): boolean {
+  let count = Atomics.load(counts, at); // orders nothing: the compare-exchange decides
+  while (count < limit) {
+    const seen = Atomics.compareExchange(counts, at, count, count + 1); // counts the connection
     if (seen === count) return true;
     count = seen;
   }
   return false;
 }
 
-function releaseConnection(control: Int32Array): void {
-  Atomics.sub(control, CONTROL.CONNECTIONS, 1); // counts the connection out
+const NO_LIMIT = 0x7fffffff;
+
+/** Connections that a zone may have: its own limit, which may be 0, or the default, of which 0 is none. */
+function limitOf(memory: EngineMemory, zone: number): number {
+  const own = Atomics.load(memory.zoneLimits, zone); // a setting, orders nothing
+  if (own !== 0) return own - 1;
+  const usual = Atomics.load(memory.control, CONTROL.DEFAULT_ZONE_LIMIT); // a setting, orders nothing
+  return usual === 0 ? NO_LIMIT : usual;
+}
+
+/**
+ * Counts a connection in, unless that would be one too many, the zone's limit first as in OVS.
+ * @returns REASON.none, or why not
+ */
+function reserveConnection(memory: EngineMemory, zone: number): number {
+  if (!countUpTo(memory.zoneCounts, zone, limitOf(memory, zone))) return REASON['zone-full'];
+  const most = Atomics.load(memory.control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
+  if (countUpTo(memory.control, CONTROL.CONNECTIONS, most)) return REASON.none;
+  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out again
+  return REASON['table-full'];
+}
+
+function releaseConnection(memory: EngineMemory, zone: number): void {
+  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out
+  Atomics.sub(memory.control, CONTROL.CONNECTIONS, 1); // counts the connection out
 }
 
 /**
  * Creates the connection that the facts at `base` open. The key must not be in the table.
+ * @param policy number of its timeout policy
  * @returns its record, or minus the reason why there is none; the table is then as it was
  */
 export function createConnectionLocked(
@@ -264,9 +295,10 @@ export function createConnectionLocked(
   key: number,
   hash: number,
   protocol: L4Protocol,
+  policy: number,
   nowMs: number,
 ): number {
-  const record = prepareConnectionLocked(tracker, region, base, key, protocol, nowMs);
+  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy, nowMs);
   if (record < 0 || insertLocked(tracker.map, region, hash, record)) return record;
   abandonConnectionLocked(tracker, record);
   return -REASON['table-memory'];
@@ -282,23 +314,26 @@ export function prepareConnectionLocked(
   base: number,
   key: number,
   protocol: L4Protocol,
+  policy: number,
   nowMs: number,
 ): number {
-  const { control } = tracker.memory;
-  if (!reserveConnection(control)) return -REASON['table-full'];
+  const reason = reserveConnection(tracker.memory, zoneOf(key));
+  if (reason !== REASON.none) return -reason;
   const record = takeConnection(tracker, region, base, key);
   if (record === NONE) {
-    releaseConnection(control);
+    releaseConnection(tracker.memory, zoneOf(key));
     return -REASON['table-memory'];
   }
+  tracker.words[recordAt(tracker.map, record) + STATUS] = policy << STATUS_POLICY_SHIFT;
   protocol.create(tracker, recordAt(tracker.map, record), base, nowMs);
   return record;
 }
 
-/** Gives back a prepared connection that was not inserted. */
+/** Gives back a connection that is not in the index: prepared and not inserted, or just removed from it. */
 export function abandonConnectionLocked(tracker: Tracker, record: number): void {
+  const zone = zoneOf(tracker.words[recordAt(tracker.map, record) + KEY]);
   giveConnection(tracker, record);
-  releaseConnection(tracker.memory.control);
+  releaseConnection(tracker.memory, zone);
 }
 
 /** Takes a record, with its annex if it needs one, and fills in all but the L4 part. NONE when there is no room. */
@@ -356,7 +391,6 @@ function leaveReply(tracker: Tracker, at: number, record: number): void {
 /** Removes a live connection and counts it under `event` (EVENT). */
 export function removeConnectionLocked(tracker: Tracker, record: number, event: number): void {
   removeLocked(tracker.map, record);
-  giveConnection(tracker, record);
-  releaseConnection(tracker.memory.control);
+  abandonConnectionLocked(tracker, record);
   tracker.counts[event]++;
 }

@@ -16,6 +16,7 @@ import { PACKET, PACKET_WORDS } from './packet.js';
 import { type FlowRules, Pipeline } from './pipeline.js';
 import { Producer } from './producer.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
+import { Settings } from './settings.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 /** Numbers of the threads that take locks: the control side, the sweeper, then the shards. */
@@ -60,6 +61,8 @@ function sleep(ms: number): Promise<void> {
 
 export class Engine {
   readonly memory: EngineMemory;
+  /** What can be changed while packets flow. */
+  readonly settings: Settings;
   readonly shards: number;
   /** The control side's own hold on the table: for dumps and deletions. */
   readonly tracker: Tracker;
@@ -77,6 +80,7 @@ export class Engine {
   private constructor(options: ResolvedOptions) {
     this.shards = options.shards;
     this.memory = createMemory(memoryOptions(options, FIRST_SHARD_OWNER - 1));
+    this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
     const rings = Array.from({ length: options.shards }, () => createRing(options.ringPackets, options.ringBytes));
     this.#rings = rings.map(attachRing);

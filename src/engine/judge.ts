@@ -41,7 +41,7 @@ const { STATE, ZONE, MARK, TUPLE_SRC, TUPLE_DST, CONNECTION, GENERATION: P_GENER
 const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, DST } = FACT;
 const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, STATUS } = CONN;
 const { GENERATION, HASH: R_HASH } = RECORD;
-const { FLAGS: A_FLAGS, ZONE: A_ZONE } = ACTION;
+const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY } = ACTION;
 const { CANDIDATE, ACTION: ROW_ACTION } = ROW;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE } = UPDATE;
@@ -249,10 +249,11 @@ function openConnection(
   if (found < 0) removeConnectionLocked(tracker, -found, EVENT.expired);
   const hash = tracker.facts[base + HASH];
   const protocol = trackerOf(key & PROTOCOL_MASK);
+  const policy = tracker.actions[action + A_POLICY];
   const record =
     (flags & ACTION_TRANSLATE) !== 0
       ? createTranslated(tracker, region, base, key, hash, action, protocol, nowMs)
-      : createConnectionLocked(tracker, region, base, key, hash, protocol, nowMs);
+      : createConnectionLocked(tracker, region, base, key, hash, protocol, policy, nowMs);
   if (record > 0) tracker.counts[EVENT.created]++;
   return record;
 }

@@ -11,11 +11,14 @@ import { CONTROL, createMemory, type EngineMemory } from './memory.js';
 import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
 import { Pipeline } from './pipeline.js';
 import { processPackets } from './process.js';
+import { Settings } from './settings.js';
 import { createSweepCursor, sweepAll } from './sweep.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 export class LocalEngine {
   readonly memory: EngineMemory;
+  /** What can be changed while packets flow. */
+  readonly settings: Settings;
   readonly tracker: Tracker;
   readonly #cursor = createSweepCursor();
   readonly #pipeline: Pipeline | undefined;
@@ -24,6 +27,7 @@ export class LocalEngine {
   constructor(options: TableOptions = {}) {
     const resolved = resolveOptions({ ...options, shards: 1, clock: 'packets' });
     this.memory = createMemory(memoryOptions(resolved, 0));
+    this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, 1);
     if (resolved.flows !== undefined) {
       this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>

@@ -63,7 +63,8 @@ export function createTranslated(
   protocol: L4Protocol,
   nowMs: number,
 ): number {
-  const record = prepareConnectionLocked(tracker, region, base, key, protocol, nowMs);
+  const policy = tracker.actions[action + ACTION.TIMEOUT_POLICY];
+  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy, nowMs);
   if (record < 0) return record;
   const { map } = tracker;
   const at = recordAt(map, record);

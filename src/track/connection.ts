@@ -54,6 +54,8 @@ export const STATUS_DNAT = 1 << 10;
 /** The reply direction is not the mirror of the original one and has an entry of its own in the index. */
 export const STATUS_REVERSED = 1 << 11;
 export const STATUS_NAT = STATUS_SNAT | STATUS_DNAT;
+/** Number of the timeout policy, in the upper byte. */
+export const STATUS_POLICY_SHIFT = 24;
 
 export function isIpv6(key: number): boolean {
   return (key & FAMILY_IPV6) !== 0;
