@@ -58,8 +58,11 @@ function checkWhole(name: string, value: number, most: number): void {
   }
 }
 
-function writeLabel(words: Int32Array, at: number, name: string, value: bigint): void {
+function checkLabel(name: string, value: bigint): void {
   if (value < 0n || value > ALL_LABEL_BITS) throw new RangeError(`${name} must have 128 bits at most: ${value}`);
+}
+
+function writeLabel(words: Int32Array, at: number, value: bigint): void {
   for (let word = 0; word < 4; word++) words[at + word] = Number((value >> BigInt(32 * word)) & 0xffffffffn) | 0;
 }
 
@@ -90,8 +93,10 @@ export function writeAction(words: Int32Array, at: number, action: CtAction): vo
   }
   if (label) {
     const { value, mask = ALL_LABEL_BITS } = label;
-    writeLabel(made, ACTION.LABEL, 'label value', value & mask);
-    writeLabel(made, ACTION.LABEL_MASK, 'label mask', mask);
+    checkLabel('label value', value);
+    checkLabel('label mask', mask);
+    writeLabel(made, ACTION.LABEL, value & mask);
+    writeLabel(made, ACTION.LABEL_MASK, mask);
   }
   if (nat) writeNat(made, ACTION.NAT, nat);
   words.set(made, at);

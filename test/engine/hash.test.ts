@@ -99,7 +99,7 @@ function messages(facts: Int32Array): Uint8Array[] {
       ? [...side.subarray(FACT.SRC0, FACT.DST + 1), side[FACT.PORTS]]
       : [side[FACT.SRC], side[FACT.DST], side[FACT.PORTS]];
     const bytes = Buffer.alloc(words.length * 4 + 2);
-    words.forEach((word, index) => bytes.writeInt32LE(word, index * 4));
+    for (const [index, word] of words.entries()) bytes.writeInt32LE(word, index * 4);
     bytes.writeUInt16LE(side[FACT.PROTOCOL], words.length * 4);
     return bytes;
   });

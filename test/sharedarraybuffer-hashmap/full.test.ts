@@ -15,6 +15,7 @@ import {
   NO_SLOT,
   NONE,
   nextCandidateLocked,
+  nextRecordLocked,
   RECORD,
   REGION,
   recordAt,
@@ -284,4 +285,15 @@ test('a walk in steps of any limit meets the live records in order', () => {
   }
   dropLocked(map, kept[kept.length - 1]);
   for (const limit of [1, 5, 60]) assert.deepEqual(liveRecords(map, 1, limit), kept.slice(0, -1), `limit ${limit}`);
+});
+
+test('a step of the walk looks at no more records than its limit', () => {
+  const map = newMap({ regions: 2, recordsPerRegion: 60 });
+  for (let key = 0; key < 60; key++) addLocked(map, 1, goodHash(key), key, 1);
+  const [first, ...records] = liveRecords(map, 1);
+  for (const record of records.slice(0, -1)) dropLocked(map, record);
+  for (const limit of [1, 10, 58]) {
+    assert.equal(nextRecordLocked(map, 1, first, limit), first + limit, 'the last dead record that it saw');
+  }
+  assert.equal(nextRecordLocked(map, 1, first, 59), first + 59, 'the next live one');
 });

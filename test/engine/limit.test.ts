@@ -1,0 +1,133 @@
+/**
+ * Tables that are full: the limit on connections is exact whatever the number of shards, and what does not fit leaves
+ * nothing behind. As in Open vSwitch a packet whose connection cannot be created stays `new|trk` and nothing is evicted.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { dumpConnections } from '../../src/control/dump.js';
+import { PacketBatch } from '../../src/engine/batch.js';
+import { Engine } from '../../src/engine/engine.js';
+import { LocalEngine } from '../../src/engine/local.js';
+import { reasonName } from '../../src/reason.js';
+import { annexesUsedLocked, recordsUsedLocked } from '../../src/sharedarraybuffer-hashmap/index.js';
+import { CT } from '../../src/track/state.js';
+import { frame, ipv4, ipv6, udp } from '../support/frames.js';
+
+const NEW = CT.NEW | CT.TRK;
+
+function flow4(number: number): Uint8Array {
+  return frame(ipv4({ src: `10.1.${number >>> 8}.${number & 0xff}` }, udp({ sport: 1024 + number })));
+}
+
+function flow6(number: number): Uint8Array {
+  return frame(ipv6({ src: `2001:db8::${number.toString(16)}` }, udp({ sport: 1024 + number })));
+}
+
+function reasonsOf(batch: PacketBatch): string[] {
+  return Array.from({ length: batch.length }, (_, index) => reasonName(batch.reason(index)));
+}
+
+function count(list: readonly string[], wanted: string): number {
+  return list.filter(item => item === wanted).length;
+}
+
+async function until(what: string, isTrue: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !isTrue(); await sleep(5)) assert.ok(Date.now() < end, what);
+}
+
+test('four shards at once: the limit is met and never passed', async () => {
+  const LIMIT = 1000;
+  const FLOWS = 3000;
+  const engine = await Engine.open({ shards: 4, maxConnections: LIMIT, clock: 'packets', sweepIntervalMs: 5 });
+  try {
+    engine.defineAction({});
+    engine.defineAction({ commit: false });
+    const batch = new PacketBatch(FLOWS);
+    let most = 0;
+    const watch = setInterval(() => {
+      most = Math.max(most, engine.connectionCount);
+    }, 0);
+    for (let round = 0; round < 4; round++) {
+      const startMs = round * 100_000;
+      batch.clear();
+      for (let number = 0; number < FLOWS; number++) batch.add(flow4(round * FLOWS + number), startMs);
+      await engine.execute(batch);
+      const reasons = reasonsOf(batch);
+      assert.deepEqual([count(reasons, 'none'), count(reasons, 'table-full')], [LIMIT, FLOWS - LIMIT]);
+      for (let index = 0; index < FLOWS; index++) assert.equal(batch.state(index), NEW);
+      assert.equal(engine.connectionCount, LIMIT);
+      assert.equal([...dumpConnections(engine.tracker, startMs)].length, LIMIT);
+      // Those that have a connection still find it, those that have none are refused again.
+      await engine.execute(batch);
+      assert.deepEqual(reasonsOf(batch), reasons);
+      // Packets 60 s later that commit nothing move the clock of every part; the sweeper then frees all.
+      batch.clear();
+      for (let number = 0; number < 500; number++) batch.add(flow4(60_000 + number), startMs + 60_000, { action: 1 });
+      await engine.execute(batch);
+      await until('the sweeper frees all', () => engine.connectionCount === 0);
+      for (let region = 0; region < 4; region++) assert.equal(recordsUsedLocked(engine.memory.map, region), 0);
+    }
+    clearInterval(watch);
+    assert.ok(most <= LIMIT, `${most} connections at some time`);
+    const { events, reasons } = engine.counters();
+    assert.deepEqual([events.created, events.expired], [4 * LIMIT, 4 * LIMIT]);
+    assert.equal(reasons['table-full'], 4 * 2 * (FLOWS - LIMIT));
+  } finally {
+    await engine.close();
+  }
+});
+
+test('no room for IPv6: table-memory, and nothing leaks', () => {
+  const engine = new LocalEngine({ maxConnections: 20, maxIpv6Connections: 3 });
+  engine.defineAction({});
+  const { map } = engine.memory;
+  const batch = new PacketBatch(32);
+  for (let round = 0; round < 50; round++) {
+    const nowMs = round * 60_000;
+    batch.clear();
+    for (let number = 0; number < 8; number++) batch.add(flow6(round + number + 1), nowMs);
+    engine.execute(batch);
+    assert.deepEqual(reasonsOf(batch), [...Array(3).fill('none'), ...Array(5).fill('table-memory')]);
+    for (let index = 0; index < 8; index++) assert.equal(batch.state(index), NEW);
+    assert.deepEqual([engine.connectionCount, recordsUsedLocked(map, 0), annexesUsedLocked(map, 0)], [3, 3, 3]);
+    // What was refused took no record: all the others are there for IPv4.
+    batch.clear();
+    for (let number = 0; number < 18; number++) batch.add(flow4(round + number), nowMs);
+    engine.execute(batch);
+    assert.deepEqual(reasonsOf(batch), [...Array(17).fill('none'), 'table-full']);
+    assert.deepEqual([engine.connectionCount, recordsUsedLocked(map, 0), annexesUsedLocked(map, 0)], [20, 20, 3]);
+    engine.sweep(nowMs + 60_000);
+    assert.deepEqual([engine.connectionCount, recordsUsedLocked(map, 0), annexesUsedLocked(map, 0)], [0, 0, 0]);
+  }
+});
+
+test('IPv6 alone may fill the table when it is not limited, and none is let in at 0', () => {
+  const batch = new PacketBatch(8);
+  for (const [maxIpv6Connections, created] of [
+    [8, 8],
+    [0, 0],
+  ] as const) {
+    const engine = new LocalEngine({ maxConnections: 8, maxIpv6Connections });
+    engine.defineAction({});
+    batch.clear();
+    for (let number = 0; number < 8; number++) batch.add(flow6(number + 1), 0);
+    engine.execute(batch);
+    assert.equal(count(reasonsOf(batch), 'none'), created);
+    assert.equal(count(reasonsOf(batch), 'table-memory'), 8 - created);
+    assert.equal(engine.connectionCount, created);
+  }
+});
+
+test('an ended connection of the same key makes room for its successor in a full table', () => {
+  const engine = new LocalEngine({ maxConnections: 2 });
+  engine.defineAction({});
+  const batch = new PacketBatch(3);
+  for (const nowMs of [0, 60_000, 120_000]) {
+    batch.clear();
+    for (let number = 0; number < 3; number++) batch.add(flow4(number), nowMs);
+    engine.execute(batch);
+    assert.deepEqual(reasonsOf(batch), ['none', 'none', 'table-full']);
+  }
+  assert.deepEqual([engine.connectionCount, engine.counters().events.expired], [2, 4]);
+});

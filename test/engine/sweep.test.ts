@@ -1,0 +1,124 @@
+/** The sweeper: it frees what has ended at its millisecond and nothing else, in bounded steps, and counts them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PacketBatch } from '../../src/engine/batch.js';
+import { Engine } from '../../src/engine/engine.js';
+import { LocalEngine } from '../../src/engine/local.js';
+import { createSweepCursor, isTableEmpty, sweepStep } from '../../src/engine/sweep.js';
+import { lockOwner, lockRegion, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
+import { frame, ipv4, udp } from '../support/frames.js';
+
+/** OVS: one packet of UDP lives for 60 s. */
+const UDP_MS = 60_000;
+
+/** A connection per millisecond from `startMs` on. */
+function fill(engine: LocalEngine, flows: number, startMs: number): void {
+  engine.defineAction({});
+  const batch = new PacketBatch(64);
+  for (let number = 0; number < flows; number++) {
+    batch.add(
+      frame(ipv4({ src: `10.${number >>> 16}.${(number >>> 8) & 255}.${number & 255}` }, udp())),
+      startMs + number,
+    );
+    if (batch.length === batch.capacity || number === flows - 1) {
+      engine.execute(batch);
+      batch.clear();
+    }
+  }
+}
+
+for (const startMs of [0, 2 ** 32 - UDP_MS - 500]) {
+  test(`each connection goes at its millisecond, from ${startMs} ms on`, () => {
+    const engine = new LocalEngine({ maxConnections: 1000 });
+    fill(engine, 1000, startMs);
+    const firstMs = startMs + UDP_MS;
+    engine.sweep(firstMs - 1);
+    assert.equal(engine.connectionCount, 1000);
+    for (const passedMs of [0, 1, 2, 31, 499, 500, 501, 998]) {
+      engine.sweep(firstMs + passedMs);
+      assert.equal(engine.connectionCount, 999 - passedMs);
+    }
+    engine.sweep(firstMs + 999);
+    assert.deepEqual([engine.connectionCount, isTableEmpty(engine.memory.map)], [0, true]);
+    const { events } = engine.counters();
+    assert.equal(events.expired, 1000);
+    assert.ok(events.sweepLongestLockMs > 0 && events.sweepLongestLockMs <= events.sweepLockMs);
+  });
+}
+
+test('a step looks at 4096 records and removes 32 at the most, and a pass meets every record', () => {
+  const FLOWS = 10_000;
+  const engine = new LocalEngine({ maxConnections: FLOWS });
+  fill(engine, FLOWS, 0);
+  const cursor = createSweepCursor();
+  const { tracker } = engine;
+  let steps = 0;
+  let before = engine.counters().events;
+  for (let isUnderWay = true; isUnderWay; ) {
+    isUnderWay = sweepStep(tracker, cursor, UDP_MS + FLOWS);
+    assert.equal(lockOwner(tracker.map, 0), 0, 'the lock is free between steps');
+    const { events } = engine.counters();
+    assert.ok(events.sweepRecords - before.sweepRecords <= 4096);
+    assert.ok(events.expired - before.expired <= 32);
+    steps += events.sweepSteps - before.sweepSteps;
+    before = events;
+  }
+  assert.deepEqual([before.sweepRecords, before.expired, engine.connectionCount], [FLOWS, FLOWS, 0]);
+  assert.ok(steps >= FLOWS / 32);
+});
+
+test('a pass over connections that live takes no lock', () => {
+  const engine = new LocalEngine({ maxConnections: 5000 });
+  fill(engine, 5000, 0);
+  const { map } = engine.memory;
+  assert.ok(lockRegion(map, 0, 77));
+  engine.sweep(UDP_MS - 1);
+  assert.equal(lockOwner(map, 0), 77);
+  unlockRegion(map, 0);
+  assert.equal(engine.connectionCount, 5000);
+  assert.equal(engine.counters().events.sweepLockMs, 0);
+});
+
+async function emptied(engine: Engine, withinMs: number): Promise<boolean> {
+  for (const end = Date.now() + withinMs; engine.connectionCount > 0; await sleep(5)) {
+    if (Date.now() > end) return false;
+  }
+  return true;
+}
+
+function someFlows(timeMs: number): PacketBatch {
+  const batch = new PacketBatch(100);
+  for (let number = 0; number < 100; number++) batch.add(frame(ipv4({}, udp({ sport: 1000 + number }))), timeMs);
+  return batch;
+}
+
+test('the sweeper worker goes by the wall clock', async () => {
+  const engine = await Engine.open({ shards: 2, maxConnections: 1000, sweepIntervalMs: 10 });
+  try {
+    engine.defineAction({});
+    const startMs = Date.now();
+    // They were last seen so long ago that they have half a second left.
+    await engine.execute(someFlows(startMs - UDP_MS + 500));
+    assert.equal(engine.connectionCount, 100);
+    assert.ok(await emptied(engine, 10_000));
+    assert.ok(Date.now() - startMs >= 500, 'none went before its time');
+    assert.equal(engine.counters().events.expired, 100);
+  } finally {
+    await engine.close();
+  }
+});
+
+test('the sweeper worker goes by the times of the packets, which stand still here', async () => {
+  const engine = await Engine.open({ shards: 2, maxConnections: 1000, clock: 'packets', sweepIntervalMs: 1 });
+  try {
+    engine.defineAction({});
+    await engine.execute(someFlows(5));
+    await sleep(100);
+    assert.equal(engine.connectionCount, 100);
+    assert.ok(engine.counters().events.sweepRecords >= 200, 'it looked more than once');
+    assert.equal(engine.counters().events.expired, 0);
+  } finally {
+    await engine.close();
+  }
+});
