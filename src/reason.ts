@@ -41,7 +41,7 @@ const REASONS = [
   ['tcp-checksum', 'the TCP checksum is wrong'],
   ['udp-truncated', 'fewer than 8 bytes of UDP header'],
   ['udp-length', 'the UDP length is below 8 bytes or beyond the packet'],
-  ['udp-checksum', 'the UDP checksum is wrong, or zero over IPv6'],
+  ['udp-checksum', 'the UDP checksum is wrong; over IPv6 it cannot be left out'],
   ['sctp-truncated', 'fewer than 12 bytes of SCTP header'],
   ['sctp-chunk', 'the SCTP chunks do not add up to the packet'],
   ['sctp-checksum', 'the SCTP CRC32c is wrong'],
