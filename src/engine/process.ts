@@ -9,7 +9,7 @@
  * The lock of a region is kept while the next packet needs the same one. With packets steered by their hash a batch
  * pays for one lock; with packets from anywhere it pays for one each and gives the same verdicts.
  *
- * Imports judge, verdict, hash, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
+ * Imports judge, verdict, hash, hold, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -128,6 +128,7 @@ function hashBatch(tracker: Tracker, count: number): void {
   const key1 = control[KEY1];
   let touched = 0;
   for (let base = 0; base < count * ROW_WORDS; base += ROW_WORDS) {
+    facts[base + CANDIDATE] = NONE;
     if (facts[base + ROW_REASON] !== NO_REASON) {
       facts[base + REGION] = NO_REGION;
       continue;

@@ -1,5 +1,5 @@
 /**
- * All candidates of a choice, in order and readable.
+ * All candidates of a choice, in order and readable, and what an order must look like.
  *
  * Imports src/nat, src/control/address, src/wire.
  */
@@ -93,4 +93,42 @@ export function candidates(
     assert.deepEqual(reply, last, 'nothing is written when there is no candidate');
   }
   return found;
+}
+
+/** Tries for one dimension: 128 and four rounds at random places. */
+export const TRIES = 128 + 64 + 32 + 16 + 8;
+
+/** Asserts that the ports of one walk go up by one and come round from `max` to `min`, in rounds of the right length. */
+export function assertWalk(ports: readonly number[], min: number, max: number, what: string): void {
+  const size = max - min + 1;
+  const rounds = size <= 128 ? [size] : [128, 64, 32, 16, 8];
+  assert.equal(
+    ports.length,
+    rounds.reduce((sum, round) => sum + round),
+    what,
+  );
+  let at = 0;
+  for (const [index, round] of rounds.entries()) {
+    for (let step = at; step < at + round; step++) {
+      const isFirst = index === 0 && step === 0;
+      // Only the packet's own port, the very first, may lie outside.
+      if (!isFirst) assert.ok(ports[step] >= min && ports[step] <= max, `${what}: ${ports[step]} at ${step}`);
+      if (step === at) continue;
+      const before = ports[step - 1];
+      const next = before < min || before >= max ? min : before + 1;
+      assert.equal(ports[step], next, `${what}: behind ${before}`);
+    }
+    at += round;
+  }
+}
+
+/** A range's addresses in the order in which they are tried, each with how many candidates it had. */
+export function addressRuns(found: readonly Candidate[], end: 'src' | 'dst'): [string, number][] {
+  const runs: [string, number][] = [];
+  for (const { [end]: address } of found) {
+    const last = runs.at(-1);
+    if (last?.[0] === address) last[1]++;
+    else runs.push([address, 1]);
+  }
+  return runs;
 }
