@@ -120,9 +120,11 @@ function readField(draft: Draft, tuple: TupleDraft, key: string, value: string):
     case 'ct_nw_dst':
     case 'ct_ipv6_src':
     case 'ct_ipv6_dst':
-      return readAddress(draft, tuple, key, value);
+      readAddress(draft, tuple, key, value);
+      return;
     case 'ct_nw_proto':
-      return readProtocol(draft, key, value);
+      readProtocol(draft, key, value);
+      return;
     case 'ct_tp_src':
       tuple.srcPort = fieldNumber(key, value, 16);
       return;

@@ -9,7 +9,7 @@
  * Imports nothing. Imported by engine/, control/, cli/ and the public API.
  */
 const PACKET_FIELDS = [
-  // Input.
+  // Input. The first four are a SPAN of wire/plain.
   ['FRAME_OFFSET', 0, 'first byte of the frame in the frame memory'],
   ['FRAME_LENGTH', 1, 'its bytes'],
   ['INPUT', 2, 'bits of KNOWN'],

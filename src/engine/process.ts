@@ -25,12 +25,12 @@ import {
 import { FACT } from '../wire/facts.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import { parsePlain } from '../wire/plain.js';
+import { parsePlainRows } from '../wire/plain.js';
 import { ACTION, MAX_ACTIONS, ACTION_WORDS as WORDS_OF_ACTION } from './action.js';
 import { EVENT } from './counters.js';
-import { hashKey, partOf, zoneHash } from './hash.js';
+import { hashKeys, partOf, zoneHash } from './hash.js';
 import { holdRegion, leaveRegion } from './hold.js';
-import { judgePacket, judgePlain } from './judge.js';
+import { judgePacket, judgePlainRows } from './judge.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { MAX_BATCH, NO_REGION as NOWHERE, ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
@@ -51,6 +51,8 @@ const NONE = NO_RECORD;
 const NO_REGION = NOWHERE;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
+/** In place of a reason until parseFrame() has been asked. */
+const NOT_PLAIN = -1;
 
 /**
  * Judges `count` packets, the first of which is number `first` of the row `packets`, in order. Output words of every
@@ -77,21 +79,30 @@ function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array
   parseBatch(tracker, packets, first, count);
   hashBatch(tracker, count);
   const { facts } = tracker;
-  for (let index = 0; index < count; index++) {
-    const packet = (first + index) * PACKET_WORDS;
+  for (let index = 0; index < count; ) {
     const region = facts[index * ROW_WORDS + REGION];
     if (region !== tracker.held && region !== NO_REGION) changeRegion(tracker, region, index, count);
-    if (region !== tracker.held || region === NO_REGION) {
-      if (region !== NO_REGION) facts[index * ROW_WORDS + ROW_REASON] = REASON['table-locked'];
-      rejectPacket(tracker, packets, packet, index);
-      continue;
-    }
-    const nowMs = times[(packet + TIME) >>> 1];
-    if (nowMs > tracker.latestMs) tracker.latestMs = nowMs;
-    if (!judgePlain(tracker, packets, packet, index, nowMs))
-      judgePacket(tracker, packets, packet, index, region, nowMs);
+    const judged = region === tracker.held ? judgePlainRows(tracker, packets, times, first, index, count) : index;
+    if (judged === index) judgeRow(tracker, packets, times, first, index);
+    index = Math.max(judged, index + 1);
   }
   leaveRegion(tracker);
+}
+
+/** A packet that is not plain, or of whose region there is no lock to be had. */
+function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, index: number): void {
+  const { facts } = tracker;
+  const packet = (first + index) * PACKET_WORDS;
+  const row = index * ROW_WORDS;
+  const region = facts[row + REGION];
+  if (region === NO_REGION || !holdRegion(tracker, region)) {
+    if (region !== NO_REGION) facts[row + ROW_REASON] = REASON['table-locked'];
+    rejectPacket(tracker, packets, packet, index);
+    return;
+  }
+  const nowMs = times[(packet + TIME) >>> 1];
+  if (nowMs > tracker.latestMs) tracker.latestMs = nowMs;
+  judgePacket(tracker, packets, packet, index, region, nowMs);
 }
 
 /** Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it. */
@@ -100,23 +111,28 @@ function changeRegion(tracker: Tracker, region: number, index: number, count: nu
   if (holdRegion(tracker, region)) touchCandidates(tracker, region, index, count);
 }
 
-/** First pass: the facts of every packet. Packets that the parser refuses have no region. */
+/** First pass: the facts of every packet, the plain ones first. Packets that the parser refuses have no region. */
 function parseBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
   const { facts, frames } = tracker;
-  const frameBytes = frames.byteLength;
+  const row = first * PACKET_WORDS + FRAME_OFFSET;
+  parsePlainRows(frames, packets, row, PACKET_WORDS, count, facts, ROW_WORDS, ROW_REASON, NO_REASON, NOT_PLAIN);
   for (let index = 0; index < count; index++) {
     const packet = (first + index) * PACKET_WORDS;
     const base = index * ROW_WORDS;
-    const start = packets[packet + FRAME_OFFSET];
-    const end = start + packets[packet + FRAME_LENGTH];
-    const known = packets[packet + INPUT];
-    const l3 = packets[packet + L3_OFFSET];
-    const isInside = start >= 0 && end >= start && end <= frameBytes && ((known & NAMES_L3) === 0 || l3 >= start);
     facts[base + ROW_ACTION] = (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
-    if (!isInside) facts[base + ROW_REASON] = REASON['frame-range'];
-    else if (parsePlain(frames, start, end, known, l3, facts, base)) facts[base + ROW_REASON] = NO_REASON;
-    else facts[base + ROW_REASON] = parseFrame(frames, start, end, known, l3, facts, base);
+    if (facts[base + ROW_REASON] === NOT_PLAIN) facts[base + ROW_REASON] = parsePacket(tracker, packets, packet, base);
   }
+}
+
+/** A packet that is not plain. @returns its reason */
+function parsePacket(tracker: Tracker, packets: Int32Array, packet: number, base: number): number {
+  const { facts, frames } = tracker;
+  const start = packets[packet + FRAME_OFFSET];
+  const end = start + packets[packet + FRAME_LENGTH];
+  const known = packets[packet + INPUT];
+  const l3 = packets[packet + L3_OFFSET];
+  const isInside = start >= 0 && end >= start && end <= frames.byteLength && ((known & NAMES_L3) === 0 || l3 >= start);
+  return isInside ? parseFrame(frames, start, end, known, l3, facts, base) : REASON['frame-range'];
 }
 
 /** First pass, continued: hash, region and home bucket; each bucket's line is asked for. */
@@ -126,6 +142,7 @@ function hashBatch(tracker: Tracker, count: number): void {
   const { regions } = map;
   const key0 = control[KEY0];
   const key1 = control[KEY1];
+  hashKeys(facts, 0, ROW_WORDS, count, key0, key1);
   let touched = 0;
   for (let base = 0; base < count * ROW_WORDS; base += ROW_WORDS) {
     facts[base + CANDIDATE] = NONE;
@@ -133,7 +150,6 @@ function hashBatch(tracker: Tracker, count: number): void {
       facts[base + REGION] = NO_REGION;
       continue;
     }
-    hashKey(facts, base, key0, key1);
     const hash = facts[base + HASH];
     const region = partOf(hash, regions);
     const zoned = zoneHash(hash, actions[facts[base + ROW_ACTION] + A_ZONE]);

@@ -4,7 +4,18 @@
  *
  * Imports support/frames. Imported by the cases and tests of this folder.
  */
-import { frame, icmp, icmpv6, ipv4, ipv6, type Packet, type Transport, tcp, udp } from '../support/frames.js';
+import {
+  type Content,
+  frame,
+  icmp,
+  icmpv6,
+  ipv4,
+  ipv6,
+  type Packet,
+  type Transport,
+  tcp,
+  udp,
+} from '../support/frames.js';
 
 /** One direction: source and destination. A port is the identifier for ICMP. */
 export interface Flow {
@@ -96,7 +107,11 @@ export function tcpConversation(path: Path): Uint8Array[] {
   ];
 }
 
-export function datagram({ src, dst, sport, dport }: Flow, payload = 'payload', checksum?: number): Uint8Array {
+export function datagram(
+  { src, dst, sport, dport }: Flow,
+  payload: Content = 'payload',
+  checksum?: number,
+): Uint8Array {
   return sent({ src, dst }, udp({ sport, dport, payload, ...(checksum === undefined ? {} : { checksum }) }));
 }
 

@@ -131,7 +131,9 @@ export class LocalJudge implements Judge {
 
   async dump(): Promise<string[]> {
     const options = { more: true, statisticsAtMs: this.#nowMs };
-    return [...dumpConnections(this.#engine.tracker, this.#nowMs)].map(entry => formatConnection(entry, options)).sort();
+    return [...dumpConnections(this.#engine.tracker, this.#nowMs)]
+      .map(entry => formatConnection(entry, options))
+      .sort();
   }
 
   async close(): Promise<void> {}
