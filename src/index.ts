@@ -3,7 +3,7 @@
  */
 export { dumpConnections } from './control/dump.js';
 export type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './control/entry.js';
-export { type ConnectionFilter, type TupleFilter } from './control/filter.js';
+export type { ConnectionFilter, TupleFilter } from './control/filter.js';
 export { FilterError, parseFilter } from './control/filter-text.js';
 export { flushConnections } from './control/flush.js';
 export { type FormatOptions, formatConnection, protocolName } from './control/format.js';

@@ -67,6 +67,7 @@ const REASONS = [
   ['zone-full', 'a new connection, and the limit of its zone is reached'],
   ['table-full', 'a new connection, and the configured maximum of connections is reached'],
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],
+  ['nat-family', 'a new connection, and the addresses of the NAT range are of the other family'],
   ['nat-exhausted', 'a new connection, and no address and port of the NAT range is free'],
   ['flow-limit', 'the packet went through more flow tables or actions than a packet may'],
   ['frame-range', 'the frame lies outside the frame memory'],

@@ -5,7 +5,7 @@
  * Imports memory, counters, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
  */
 
-import { NAT_WORDS } from '../nat/spec.js';
+import { CHOICE_WORDS } from '../nat/choice.js';
 import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import type { TrackContext } from '../track/protocol.js';
 import { FACT_WORDS } from '../wire/facts.js';
@@ -34,8 +34,6 @@ export const ROW = {
 } as const;
 export const ROW_WORDS = 2 * FACT_WORDS;
 
-/** Words of what NAT chooses with. */
-const CHOICE_WORDS = 32;
 /** Entries of removed connections in other regions that wait for this thread to hold no lock: see hold.ts. */
 export const MAX_LEAVING = 512;
 export const LEAVING_WORDS = 3;
@@ -62,7 +60,6 @@ export interface Tracker extends TrackContext {
   /** First word of the row of `facts` behind the batch's: the key of a reply direction that NAT considers. */
   readonly replyRow: number;
   readonly choice: Int32Array;
-  readonly natSpec: Int32Array;
   /** State of the generator behind the random choices of NAT; never 0. */
   random: number;
   /** The tuple that a packet is to be rewritten to. */
@@ -93,7 +90,6 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     latestMs: 0,
     replyRow: MAX_BATCH * ROW_WORDS,
     choice: new Int32Array(CHOICE_WORDS),
-    natSpec: new Int32Array(NAT_WORDS),
     random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,
     tuple: new Int32Array(FACT_WORDS),
     leaving: new Int32Array(MAX_LEAVING * LEAVING_WORDS),

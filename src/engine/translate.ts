@@ -16,7 +16,7 @@
  */
 import { nextCandidate, startChoice } from '../nat/choice.js';
 import { REWRITE_DST, REWRITE_SRC, rewritePacket } from '../nat/rewrite.js';
-import { NAT, NAT_SRC, NAT_WORDS } from '../nat/spec.js';
+import { isNatFamily, NAT, NAT_SRC } from '../nat/spec.js';
 import { REASON } from '../reason.js';
 import {
   annexAt,
@@ -63,6 +63,7 @@ export function createTranslated(
   protocol: L4Protocol,
   nowMs: number,
 ): number {
+  if (!isNatFamily(tracker.actions, action + ACTION.NAT, key)) return -REASON['nat-family'];
   const policy = tracker.actions[action + ACTION.TIMEOUT_POLICY];
   const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy, nowMs);
   if (record < 0) return record;
@@ -106,14 +107,13 @@ function reserveReply(
   action: number,
   nowMs: number,
 ): boolean {
-  const { facts, choice, natSpec: spec, replyRow, words, map } = tracker;
+  const { facts, actions, choice, replyRow, words, map } = tracker;
   const { control } = tracker.memory;
   const key0 = control[CONTROL.KEY0];
   const key1 = control[CONTROL.KEY1];
-  for (let word = 0; word < NAT_WORDS; word++) spec[word] = tracker.actions[action + ACTION.NAT + word];
   const key = words[at + KEY];
-  startChoice(choice, facts, base, spec, key0, key1, randomWord(tracker));
-  while (nextCandidate(choice, facts, base, spec, facts, replyRow)) {
+  startChoice(choice, facts, base, actions, key0, key1, randomWord(tracker), action + ACTION.NAT);
+  while (nextCandidate(choice, facts, base, actions, facts, replyRow)) {
     facts[replyRow + PROTOCOL] = facts[base + PROTOCOL];
     hashKey(facts, replyRow, key0, key1);
     const region = partOf(facts[replyRow + HASH], map.regions);

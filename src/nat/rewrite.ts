@@ -15,13 +15,12 @@
  * Imported by engine/.
  */
 import { REASON } from '../reason.js';
-import { i32be, u16be, u32le } from '../wire/bytes.js';
+import { i32be, setI32be, setU16be, setU32le, u16be, u32le } from '../wire/bytes.js';
 import { addSums, onesSum } from '../wire/checksum.js';
 import { sctpChecksum } from '../wire/crc32c.js';
 import { FACT, FACT_WORDS, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { IPV4_ADDRESSES_AT, parseQuotedIpv4 } from '../wire/ipv4.js';
 import { IPV6_ADDRESSES_AT, parseQuotedIpv6 } from '../wire/ipv6.js';
-import { setI32be, setU16be, setU32le } from './store.js';
 
 const { SRC0, DST0, PORTS, PROTOCOL, L3, L4, L4_END } = FACT;
 
