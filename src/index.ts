@@ -3,7 +3,11 @@
  */
 export { dumpConnections } from './control/dump.js';
 export type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './control/entry.js';
+export type { ConnectionFilter, TupleFilter } from './control/filter.js';
+export { FilterError, parseFilter } from './control/filter-text.js';
+export { flushConnections } from './control/flush.js';
 export { type FormatOptions, formatConnection, protocolName } from './control/format.js';
+export { formatConnectionJson, type JsonConnection, type JsonTuple, jsonConnection } from './control/json.js';
 export type { CtAction } from './engine/action.js';
 export { PacketBatch, type PacketHints } from './engine/batch.js';
 export type { Counters, EventName } from './engine/counters.js';

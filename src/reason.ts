@@ -41,7 +41,7 @@ const REASONS = [
   ['tcp-checksum', 'the TCP checksum is wrong'],
   ['udp-truncated', 'fewer than 8 bytes of UDP header'],
   ['udp-length', 'the UDP length is below 8 bytes or beyond the packet'],
-  ['udp-checksum', 'the UDP checksum is wrong, or zero over IPv6'],
+  ['udp-checksum', 'the UDP checksum is wrong; over IPv6 it cannot be left out'],
   ['sctp-truncated', 'fewer than 12 bytes of SCTP header'],
   ['sctp-chunk', 'the SCTP chunks do not add up to the packet'],
   ['sctp-checksum', 'the SCTP CRC32c is wrong'],
@@ -64,8 +64,12 @@ const REASONS = [
 
   // engine
   ['not-committed', 'a new connection, and the action does not commit'],
+  ['zone-full', 'a new connection, and the limit of its zone is reached'],
   ['table-full', 'a new connection, and the configured maximum of connections is reached'],
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],
+  ['nat-family', 'a new connection, and the addresses of the NAT range are of the other family'],
+  ['nat-exhausted', 'a new connection, and no address and port of the NAT range is free'],
+  ['flow-limit', 'the packet went through more flow tables or actions than a packet may'],
   ['frame-range', 'the frame lies outside the frame memory'],
   ['table-locked', 'the part of the table that holds the connection stayed locked for too long'],
 ] as const satisfies readonly (readonly [name: string, meaning: string])[];

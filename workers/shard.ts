@@ -5,18 +5,27 @@
  */
 import type { ShardTask } from '../src/engine/engine.js';
 import { attachMemory, CONTROL } from '../src/engine/memory.js';
+import { Pipeline } from '../src/engine/pipeline.js';
 import { processPackets } from '../src/engine/process.js';
-import { attachRing, processed, produced, publishProcessed, waitForProduced } from '../src/engine/ring.js';
-import { createTracker, MAX_BATCH } from '../src/engine/tracker.js';
+import { attachRing, processed, produced, publishProcessed, type Ring, waitForProduced } from '../src/engine/ring.js';
+import { createTracker, MAX_BATCH, type Tracker } from '../src/engine/tracker.js';
 
 /** How long to sleep at a time when there is nothing to do; a producer that publishes wakes the shard sooner. */
 const IDLE_MS = 1000;
+
+/** The flow rules of the shard, if it has any; their actions are defined already, in the order in which they come. */
+function pipelineOf(task: ShardTask, tracker: Tracker, ring: Ring): Pipeline | undefined {
+  if (task.flows === undefined) return undefined;
+  let next = task.flows.firstAction;
+  return new Pipeline(tracker, ring, task.flows.rules, () => next++);
+}
 
 export default function runShard(task: ShardTask): void {
   const memory = attachMemory(task.memory);
   const ring = attachRing(task.ring);
   const tracker = createTracker(memory, task.owner);
   tracker.frames = ring.frames;
+  const pipeline = pipelineOf(task, tracker, ring);
   Atomics.add(memory.control, CONTROL.READY, 1); // counts this worker in
   let done = processed(ring);
   for (;;) {
@@ -29,7 +38,8 @@ export default function runShard(task: ShardTask): void {
     }
     const first = done & (ring.capacity - 1);
     const count = Math.min(waiting, MAX_BATCH, ring.capacity - first);
-    processPackets(tracker, ring.packets, ring.times, first, count);
+    if (pipeline !== undefined) pipeline.run(first, count);
+    else processPackets(tracker, ring.packets, ring.times, first, count);
     done = (done + count) | 0;
     publishProcessed(ring, done);
   }

@@ -6,13 +6,14 @@
  * waits. Every wait has a limit, and now and then the event loop gets its turn, so that a signal or the failure of a
  * worker is noticed.
  *
- * Imports capture-clock, frame, verdicts, engine/, pcap/. Imported by replay.
+ * Imports capture-clock, frame, frame-writer, verdicts, engine/, pcap/. Imported by replay.
  */
 import { setImmediate as eventLoop, setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '../engine/engine.js';
 import type { CaptureReader } from '../pcap/reader.js';
 import type { CaptureClock } from './capture-clock.js';
 import { FrameHints } from './frame.js';
+import type { FrameWriter } from './frame-writer.js';
 import type { VerdictSink } from './verdicts.js';
 
 /** Packets that are pushed between two looks at the verdicts. Fewer wake the shards too often, more leave the cache. */
@@ -23,7 +24,7 @@ const TURN_MS = 50;
 const LONGEST_PAUSE_MS = 10;
 
 /** Why pushing packets stopped. */
-const PUSHED = { BURST: 0, FULL: 1, IDLE: 2, END: 3 } as const;
+const PUSHED = { BURST: 0, FULL: 1, IDLE: 2, END: 3, ALONE: 4 } as const;
 type Pushed = (typeof PUSHED)[keyof typeof PUSHED];
 
 /** What the packets of a link type have in common, and how many there are. */
@@ -34,8 +35,12 @@ export interface LinkCount {
 
 export interface FeedOptions {
   readonly clock: CaptureClock;
-  /** Number of the ct() action for every packet. */
-  readonly action: number;
+  /** Number of the ct() action for every packet; undefined with flow tables, where the packet's port counts. */
+  readonly action: number | undefined;
+  /** One packet at a time: what one does to a connection under NAT, another shard may need to find. */
+  readonly isFenced: boolean;
+  /** Where the frames go as they leave. */
+  readonly frames: FrameWriter | undefined;
   /** Bits of KNOWN for every packet. */
   readonly known: number;
   /** Called at every turn of the event loop. */
@@ -95,6 +100,7 @@ export class Feed {
       producer.publish();
       if (pushed === PUSHED.END) break;
       if (pushed === PUSHED.IDLE) await this.#idle();
+      else if (pushed === PUSHED.ALONE) await this.#settle();
       else if (!this.#takeVerdicts() && pushed === PUSHED.FULL) producer.waitForVerdict(TURN_MS);
       await this.#turnIfDue();
     }
@@ -105,7 +111,7 @@ export class Feed {
   #push(): Pushed {
     const reader = this.#reader;
     const { producer } = this.#engine;
-    const { clock, action, known } = this.#options;
+    const { clock, action, known, frames } = this.#options;
     const hints = this.#hints;
     for (let count = 0; count < BURST; count++) {
       if (!this.#holdsPacket) {
@@ -123,13 +129,15 @@ export class Feed {
         bits,
         hints.l3,
         clock.nowMs,
-        action,
+        action ?? reader.interfaceId + 1,
         this.packets,
       );
       this.#holdsPacket = !isTaken;
       if (!isTaken) return PUSHED.FULL;
       this.packets++;
       this.#sink.pushed(reader.timeMs);
+      frames?.pushed(reader.timeMs, reader.originalLength, reader.linkType);
+      if (this.#options.isFenced) return PUSHED.ALONE;
     }
     return PUSHED.BURST;
   }
@@ -170,9 +178,11 @@ export class Feed {
   #takeVerdicts(): boolean {
     const { producer } = this.#engine;
     const sink = this.#sink;
+    const { frames } = this.#options;
     const before = this.judged;
     for (let at = producer.peek(); at >= 0; at = producer.peek()) {
       sink.verdict(producer.verdicts, at, producer.shard);
+      frames?.left(producer.verdicts, at, producer.frameBytes);
       producer.release();
       this.judged++;
     }

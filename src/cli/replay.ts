@@ -6,16 +6,19 @@
  *
  * Imports the other files of cli/, engine/, pcap/. Imported by main.
  */
+import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { Engine } from '../engine/engine.js';
 import { type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
-import { oneLine } from '../pcap/descriptor.js';
+import { FlowError } from '../flows/index.js';
+import { oneLine, systemReason } from '../pcap/descriptor.js';
 import { CaptureReader } from '../pcap/reader.js';
 import { KNOWN } from '../wire/known.js';
 import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
+import { FrameWriter } from './frame-writer.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { wholeNumber } from './numbers.js';
@@ -34,6 +37,8 @@ interface ReplayFlags {
   readonly states?: true;
   readonly json?: true;
   readonly dump?: true;
+  readonly flows?: string;
+  readonly write?: string;
   readonly more?: true;
   readonly statistics?: true;
   readonly shards?: number;
@@ -64,6 +69,13 @@ export const replayCommand = new Command('replay')
   .option('--dump', 'the connections at the end, as ovs-appctl dpctl/dump-conntrack prints them')
   .option('-m, --more', 'with --dump: state, window scale and flags of both TCP peers')
   .option('-s, --statistics', 'with --dump: seconds until each connection ends')
+  .addOption(
+    new Option('--flows <file>', 'flow rules to run instead of ct(commit), in the syntax of ovs-ofctl').conflicts([
+      'zone',
+      'commit',
+    ]),
+  )
+  .option('--write <file>', 'the frames as they leave, as a pcap capture')
   .option('--shards <n>', 'shard workers (default: processors less one)', wholeNumber(1, MAX_SHARDS))
   .addOption(
     new Option('--clock <clock>', 'time of the packets: as captured, as replayed, or always the same')
@@ -88,11 +100,12 @@ export const replayCommand = new Command('replay')
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
+  const flows = flags.flows === undefined ? undefined : readFlows(flags.flows);
   const log = createLogger(flags.logLevel);
   const reader = CaptureReader.open(file, { polled: true });
   try {
     log.info({ file, interfaces: reader.interfaces }, 'capture opened');
-    const engine = await Engine.open(engineOptions(flags));
+    const engine = await openEngine(flags, flows);
     log.info({ shards: engine.shards, clock: flags.clock }, 'engine opened');
     try {
       return await new Replay(file, flags, reader, engine).run();
@@ -103,6 +116,26 @@ async function replay(file: string, flags: ReplayFlags): Promise<number> {
     }
   } finally {
     reader.close();
+  }
+}
+
+/** @throws Error with a one-line message when the file cannot be read */
+function readFlows(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Error(`${oneLine(path)}: cannot open: ${systemReason(error)}`);
+  }
+}
+
+/** @throws Error that names the file of the rules when one of them is wrong */
+async function openEngine(flags: ReplayFlags, flows: string | undefined): Promise<Engine> {
+  const options = engineOptions(flags);
+  if (flows === undefined) return Engine.open(options);
+  try {
+    return await Engine.open({ ...options, flows: { text: flows } });
+  } catch (error) {
+    throw error instanceof FlowError ? new Error(`${oneLine(flags.flows ?? '')}: ${error.message}`) : error;
   }
 }
 
@@ -128,6 +161,7 @@ class Replay {
   readonly #tally: Tally;
   readonly #feed: Feed;
   readonly #progress: Progress;
+  readonly #frames: FrameWriter | undefined;
   #isInterrupted = false;
 
   constructor(file: string, flags: ReplayFlags, reader: CaptureReader, engine: Engine) {
@@ -139,9 +173,14 @@ class Replay {
     // A line on the terminal would get between the lines of the packets.
     const printsPackets = flags.states === true || flags.json === true;
     this.#progress = new Progress(!(printsPackets && isatty(STANDARD_OUTPUT)));
+    const underWay = engine.shards * RING_PACKETS;
+    this.#frames =
+      flags.write === undefined ? undefined : new FrameWriter(flags.write, underWay, flags.flows !== undefined);
     this.#feed = new Feed(reader, engine, this.#sink(), {
       clock: this.#clock,
-      action: engine.defineAction({ zone: flags.zone, commit: flags.commit }),
+      action: flags.flows === undefined ? engine.defineAction({ zone: flags.zone, commit: flags.commit }) : undefined,
+      isFenced: flags.flows !== undefined && engine.shards > 1,
+      frames: this.#frames,
       known: flags.checksums ? 0 : KNOWN.NO_CHECKSUMS,
       onTurn: () => this.#progress.update(reader.bytesRead, reader.totalBytes, this.#feed.judged),
     });
@@ -161,6 +200,7 @@ class Replay {
       process.off('SIGINT', interrupt);
       this.#progress.erase();
     }
+    this.#frames?.close();
     this.#report(performance.now() - startedMs);
     this.#writer.flush();
     if (this.#feed.fault !== undefined) throw this.#feed.fault;

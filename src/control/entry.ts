@@ -5,10 +5,10 @@
  */
 import { readLabel } from '../engine/batch.js';
 import { annexAt, recordAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
-import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, zoneOf } from '../track/connection.js';
+import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, STATUS_NAT, zoneOf } from '../track/connection.js';
 import { expiryOf } from '../track/expiry.js';
 import { SCALE_MASK, SCALE_OFFERED, SCALE_UNKNOWN, TCP_STATES } from '../track/tcp.js';
-import { IPPROTO } from '../wire/facts.js';
+import { IPPROTO, mirrorPorts } from '../wire/facts.js';
 import { formatIpv4, formatIpv6 } from './address.js';
 
 /** One direction of a connection. For ICMP and ICMPv6 the ports are 0 and `icmp` is there. */
@@ -45,13 +45,23 @@ export interface ConnectionEntry {
   readonly tcp?: { readonly original: TcpPeer; readonly reply: TcpPeer };
 }
 
-function addresses(map: SharedMap, at: number): { src: string; dst: string } {
+/** Addresses that begin at word `from` of a record: two words, or the number of an annex. */
+function addresses(map: SharedMap, key: number, from: number): { src: string; dst: string } {
   const { words } = map;
-  if (!isIpv6(words[at + CONN.KEY])) {
-    return { src: formatIpv4(words[at + CONN.SRC]), dst: formatIpv4(words[at + CONN.DST]) };
-  }
-  const annex = annexAt(map, words[at + CONN.SRC]);
+  if (!isIpv6(key)) return { src: formatIpv4(words[from]), dst: formatIpv4(words[from + 1]) };
+  const annex = annexAt(map, words[from]);
   return { src: formatIpv6(words, annex + ANNEX.SRC), dst: formatIpv6(words, annex + ANNEX.DST) };
+}
+
+function replyTuple(map: SharedMap, at: number): Tuple {
+  const { words } = map;
+  const key = words[at + CONN.KEY];
+  const protocol = protocolOf(key);
+  if ((words[at + CONN.STATUS] & STATUS_NAT) !== 0) {
+    return { ...addresses(map, key, at + CONN.REPLY_SRC), ...ends(protocol, words[at + CONN.REPLY_PORTS]) };
+  }
+  const { src, dst } = addresses(map, key, at + CONN.SRC);
+  return { src: dst, dst: src, ...ends(protocol, mirrorPorts(protocol, words[at + CONN.PORTS])) };
 }
 
 /** OVS prints ICMP words for both protocols in both families; where the family does not fit they are all 0. */
@@ -60,13 +70,6 @@ function ends(protocol: number, ports: number): Pick<Tuple, 'srcPort' | 'dstPort
     return { srcPort: ports >>> 16, dstPort: ports & 0xffff };
   }
   return { srcPort: 0, dstPort: 0, icmp: { id: ports >>> 16, type: (ports >>> 8) & 0xff, code: 0 } };
-}
-
-function turned(protocol: number, ports: number): number {
-  if (protocol === IPPROTO.ICMP || protocol === IPPROTO.ICMPV6) {
-    return (ports & ~0xffff) | ((ports & 0xff) << 8) | ((ports >>> 8) & 0xff);
-  }
-  return (ports << 16) | (ports >>> 16);
 }
 
 function peer(word: number): TcpPeer {
@@ -84,14 +87,13 @@ export function readEntryLocked(map: SharedMap, record: number): ConnectionEntry
   const key = words[at + CONN.KEY];
   const protocol = protocolOf(key);
   const ports = words[at + CONN.PORTS];
-  const { src, dst } = addresses(map, at);
   const hasLabel = (words[at + CONN.STATUS] & STATUS_LABEL) !== 0;
   return {
     protocol,
     isIpv6: isIpv6(key),
     zone: zoneOf(key),
-    original: { src, dst, ...ends(protocol, ports) },
-    reply: { src: dst, dst: src, ...ends(protocol, turned(protocol, ports)) },
+    original: { ...addresses(map, key, at + CONN.SRC), ...ends(protocol, ports) },
+    reply: replyTuple(map, at),
     mark: words[at + CONN.MARK] >>> 0,
     label: hasLabel ? readLabel(words, at + CONN.LABEL) : 0n,
     expiresMs: expiryOf(doubles, at),

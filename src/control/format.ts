@@ -1,7 +1,7 @@
 /**
- * The text form of a connection, as `ovs-appctl dpctl/dump-conntrack` prints it, and the same facts for JSON.
+ * The text form of a connection, as `ovs-appctl dpctl/dump-conntrack` prints it.
  *
- * Imports entry. Imported by the public API and cli/.
+ * Imports entry, track/tcp. Imported by filter, json, the public API and cli/.
  */
 import { TCP_STATES } from '../track/tcp.js';
 import type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './entry.js';
@@ -38,12 +38,16 @@ function formatTuple(tuple: Tuple): string {
   return `src=${src},dst=${dst},${ends}`;
 }
 
-/** One state for a connection: the later of the two, with OVS's two renamings. */
-export function tcpStateOf(tcp: NonNullable<ConnectionEntry['tcp']>): TcpState {
-  const later = Math.max(TCP_STATES.indexOf(tcp.original.state), TCP_STATES.indexOf(tcp.reply.state));
+/** The state that stands for a connection whose later peer is in the state numbered `later`: with OVS's two renamings. */
+export function shownTcpState(later: number): TcpState {
   const state = TCP_STATES[later];
   if (state === 'FIN_WAIT_2') return 'TIME_WAIT';
   return state === 'SYN_RECV' ? 'ESTABLISHED' : state;
+}
+
+/** One state for a connection: the later of the two. */
+export function tcpStateOf(tcp: NonNullable<ConnectionEntry['tcp']>): TcpState {
+  return shownTcpState(Math.max(TCP_STATES.indexOf(tcp.original.state), TCP_STATES.indexOf(tcp.reply.state)));
 }
 
 function formatFlags(peer: TcpPeer): string {

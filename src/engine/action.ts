@@ -2,8 +2,11 @@
  * The ct() action: what to do with a packet's connection. Compiled once into a few words of shared memory, and named
  * by its number in a packet.
  *
- * Imports nothing. Imported by engine/ and the public API.
+ * Imports nat/spec, track/timeouts. Imported by engine/ and the public API.
  */
+import { type NatAction, writeNat } from '../nat/spec.js';
+import { MAX_TIMEOUT_POLICIES } from '../track/timeouts.js';
+
 export interface CtAction {
   /** Conntrack zone, 0 to 65535. Default 0. */
   readonly zone?: number;
@@ -15,10 +18,14 @@ export interface CtAction {
   readonly mark?: { readonly value: number; readonly mask?: number };
   /** Sets the bits of ct_label that are set in `mask` (default all 128). */
   readonly label?: { readonly value: bigint; readonly mask?: bigint };
+  /** Translates addresses and ports: see NatAction. */
+  readonly nat?: NatAction;
+  /** Number of the timeout policy that new connections get. Default 0. */
+  readonly timeoutPolicy?: number;
 }
 
 const ACTION_FIELDS = ['FLAGS', 'ZONE', 'MARK', 'MARK_MASK'] as const;
-/** Words of an action; LABEL and LABEL_MASK take four each. */
+/** Words of an action; LABEL and LABEL_MASK take four each, NAT takes NAT_WORDS. */
 export const ACTION = {
   ...(Object.fromEntries(ACTION_FIELDS.map((name, word) => [name, word])) as Record<
     (typeof ACTION_FIELDS)[number],
@@ -26,8 +33,10 @@ export const ACTION = {
   >),
   LABEL: 4,
   LABEL_MASK: 8,
+  NAT: 12,
+  TIMEOUT_POLICY: 24,
 } as const;
-export const ACTION_WORDS = 16;
+export const ACTION_WORDS = 32;
 /** Actions that an engine can hold. */
 export const MAX_ACTIONS = 256;
 
@@ -36,6 +45,10 @@ export const ACTION_COMMIT = 1 << 0;
 export const ACTION_FORCE = 1 << 1;
 export const ACTION_MARK = 1 << 2;
 export const ACTION_LABEL = 1 << 3;
+/** Packets of translated connections are rewritten. */
+export const ACTION_NAT = 1 << 4;
+/** A new connection is translated as NAT says. */
+export const ACTION_TRANSLATE = 1 << 5;
 
 const ALL_LABEL_BITS = (1n << 128n) - 1n;
 
@@ -58,15 +71,19 @@ function writeLabel(words: Int32Array, at: number, value: bigint): void {
  * @throws RangeError when a number is out of range; nothing is written then
  */
 export function writeAction(words: Int32Array, at: number, action: CtAction): void {
-  const { zone = 0, commit = true, force = false, mark, label } = action;
+  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0 } = action;
   checkWhole('zone', zone, 0xffff);
+  checkWhole('timeoutPolicy', timeoutPolicy, MAX_TIMEOUT_POLICIES - 1);
   const made = new Int32Array(ACTION_WORDS);
   made[ACTION.FLAGS] =
     (commit || force ? ACTION_COMMIT : 0) |
     (force ? ACTION_FORCE : 0) |
     (mark ? ACTION_MARK : 0) |
-    (label ? ACTION_LABEL : 0);
+    (label ? ACTION_LABEL : 0) |
+    (nat ? ACTION_NAT : 0) |
+    (nat && nat.kind !== 'restore' ? ACTION_TRANSLATE : 0);
   made[ACTION.ZONE] = zone;
+  made[ACTION.TIMEOUT_POLICY] = timeoutPolicy;
   if (mark) {
     const { value, mask = 0xffffffff } = mark;
     checkWhole('mark value', value, 0xffffffff);
@@ -81,5 +98,6 @@ export function writeAction(words: Int32Array, at: number, action: CtAction): vo
     writeLabel(made, ACTION.LABEL, value & mask);
     writeLabel(made, ACTION.LABEL_MASK, mask);
   }
+  if (nat) writeNat(made, ACTION.NAT, nat);
   words.set(made, at);
 }

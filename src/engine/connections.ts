@@ -13,25 +13,38 @@ import {
   giveRecordLocked,
   insertLocked,
   isLive,
+  leaveLocked,
   NO_SLOT,
   NONE,
   nextCandidateLocked,
   RECORD,
   recordAt,
   recordInSlot,
+  regionOfRecord,
   removeLocked,
+  type SharedMap,
   takeAnnexLocked,
   takeRecordLocked,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { ANNEX, annexOfConn, CONN } from '../track/connection.js';
+import {
+  ANNEX,
+  annexOfConn,
+  CONN,
+  replyAnnexOfConn,
+  STATUS_POLICY_SHIFT,
+  STATUS_REVERSED,
+  zoneOf,
+} from '../track/connection.js';
 import { isExpired } from '../track/expiry.js';
 import type { L4Protocol } from '../track/protocol.js';
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
-import { CONTROL } from './memory.js';
-import type { Tracker } from './tracker.js';
+import { holdRegion, noteLeaving } from './hold.js';
+import { CONTROL, type EngineMemory } from './memory.js';
+import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
-const { SRC, DST, PORTS, KEY, MARK, LABEL } = CONN;
+const { SRC, DST, PORTS, KEY, MARK, LABEL, STATUS } = CONN;
+const { REPLY_SRC, REPLY_DST, REPLY_PORTS, REPLY_HASH, REPLY_REGION } = CONN;
 const { SRC: F_SRC, SRC0: F_SRC0, DST: F_DST, DST0: F_DST0, PORTS: F_PORTS, PORTS_REVERSED: F_PORTS_REVERSED } = FACT;
 const { SRC: A_SRC, DST: A_DST } = ANNEX;
 
@@ -47,33 +60,67 @@ function wordsEqual(a: Int32Array, atA: number, b: Int32Array, atB: number): boo
   return a[atA] === b[atB] && a[atA + 1] === b[atB + 1] && a[atA + 2] === b[atB + 2] && a[atA + 3] === b[atB + 3];
 }
 
-/** The original direction is tried first, as in OVS: a packet to itself is never a reply. */
-function compareKey(tracker: Tracker, record: number, base: number, key: number, hash: number): number {
+/** True when the tuple whose addresses and ports are given is that of the packet. */
+function tupleEquals(
+  tracker: Tracker,
+  isIpv6: boolean,
+  src: number,
+  dst: number,
+  ports: number,
+  base: number,
+): boolean {
   const { words, facts, map } = tracker;
+  if (ports !== facts[base + F_PORTS]) return false;
+  if (!isIpv6) return src === facts[base + F_SRC] && dst === facts[base + F_DST];
+  const annex = annexAt(map, src);
+  return (
+    wordsEqual(words, annex + A_SRC, facts, base + F_SRC0) && wordsEqual(words, annex + A_DST, facts, base + F_DST0)
+  );
+}
+
+/** The same for the packet turned round. */
+function mirrorEquals(
+  tracker: Tracker,
+  isIpv6: boolean,
+  src: number,
+  dst: number,
+  ports: number,
+  base: number,
+): boolean {
+  const { words, facts, map } = tracker;
+  if (ports !== facts[base + F_PORTS_REVERSED]) return false;
+  if (!isIpv6) return src === facts[base + F_DST] && dst === facts[base + F_SRC];
+  const annex = annexAt(map, src);
+  return (
+    wordsEqual(words, annex + A_SRC, facts, base + F_DST0) && wordsEqual(words, annex + A_DST, facts, base + F_SRC0)
+  );
+}
+
+/** The reply direction of a translated connection is that of the packet. */
+function replyEquals(tracker: Tracker, at: number, key: number, base: number): boolean {
+  const { words } = tracker;
+  const isIpv6 = (key & FAMILY_IPV6) !== 0;
+  return tupleEquals(tracker, isIpv6, words[at + REPLY_SRC], words[at + REPLY_DST], words[at + REPLY_PORTS], base);
+}
+
+/**
+ * The original direction is tried first, as in OVS: a packet to itself is never a reply. Needs the lock of the record's
+ * region, which is not that of the packet's key when the packet is the reply of a translated connection.
+ */
+function compareKey(tracker: Tracker, record: number, base: number, key: number, hash: number): number {
+  const { words, map } = tracker;
   const at = recordAt(map, record);
-  if (words[at + KEY] !== key || words[at + HASH] !== hash || !isLive(map, record)) return DIFFERENT;
-  const ports = words[at + PORTS];
-  if ((key & FAMILY_IPV6) !== 0) {
-    const annex = annexAt(map, words[at + SRC]);
-    if (
-      ports === facts[base + F_PORTS] &&
-      wordsEqual(words, annex + A_SRC, facts, base + F_SRC0) &&
-      wordsEqual(words, annex + A_DST, facts, base + F_DST0)
-    ) {
-      return FORWARD;
-    }
-    const isReply =
-      ports === facts[base + F_PORTS_REVERSED] &&
-      wordsEqual(words, annex + A_SRC, facts, base + F_DST0) &&
-      wordsEqual(words, annex + A_DST, facts, base + F_SRC0);
-    return isReply ? REPLY : DIFFERENT;
-  }
+  if (words[at + KEY] !== key || !isLive(map, record)) return DIFFERENT;
+  const isIpv6 = (key & FAMILY_IPV6) !== 0;
   const src = words[at + SRC];
   const dst = words[at + DST];
-  if (src === facts[base + F_SRC] && dst === facts[base + F_DST] && ports === facts[base + F_PORTS]) return FORWARD;
-  const isReply =
-    src === facts[base + F_DST] && dst === facts[base + F_SRC] && ports === facts[base + F_PORTS_REVERSED];
-  return isReply ? REPLY : DIFFERENT;
+  const ports = words[at + PORTS];
+  const isMirrored = (words[at + STATUS] & STATUS_REVERSED) === 0;
+  if (words[at + HASH] === hash) {
+    if (tupleEquals(tracker, isIpv6, src, dst, ports, base)) return FORWARD;
+    return isMirrored && mirrorEquals(tracker, isIpv6, src, dst, ports, base) ? REPLY : DIFFERENT;
+  }
+  return !isMirrored && words[at + REPLY_HASH] === hash && replyEquals(tracker, at, key, base) ? REPLY : DIFFERENT;
 }
 
 /** What a match is returned as: see findConnectionLocked(). */
@@ -97,8 +144,17 @@ export function checkCandidateLocked(
   return direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction, nowMs);
 }
 
+function isOwnRecord(map: SharedMap, region: number, record: number): boolean {
+  const index = record - 1 - region * map.recordsPerRegion;
+  return index >= 0 && index < map.recordsPerRegion;
+}
+
 /**
  * Finds the connection that the facts at `base` belong to, in the zone that is part of `key` and of `hash`.
+ *
+ * The region is held. If the packet is the reply of a translated connection whose record is elsewhere, that region is
+ * held afterwards instead (`tracker.held`); if a lock was not to be had, none is.
+ *
  * @returns record * 2 + 1 in the reply direction, record * 2 in the original one; NOT_FOUND; or minus the record of a
  *   connection whose time is up and which the sweeper has not removed yet
  */
@@ -111,34 +167,125 @@ export function findConnectionLocked(
   nowMs: number,
 ): number {
   const { map } = tracker;
+  let ended = NOT_FOUND;
+  let foreign = 0;
   let slot = firstCandidateLocked(map, region, hash);
   while (slot !== NO_SLOT) {
     const record = recordInSlot(map, slot);
-    const direction = compareKey(tracker, record, base, key, hash);
-    if (direction !== DIFFERENT) return answer(tracker, record, direction, nowMs);
+    if (!isOwnRecord(map, region, record)) foreign++;
+    else {
+      const direction = compareKey(tracker, record, base, key, hash);
+      const found = direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction, nowMs);
+      if (found > 0) return found;
+      if (found < 0) ended = found;
+    }
     slot = nextCandidateLocked(map, region, hash, slot);
   }
-  return NOT_FOUND;
+  for (let nth = 0; nth < foreign; nth++) {
+    const found = findForeign(tracker, region, nth, base, key, hash, nowMs);
+    if (found > 0 || tracker.held === NO_REGION) return found;
+  }
+  return ended;
 }
 
-/** Counts a connection in, unless that would be one too many. Exact among all threads. */
-function reserveConnection(control: Int32Array): boolean {
-  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // orders nothing: a setting
-  let count = Atomics.load(control, CONTROL.CONNECTIONS); // orders nothing: the compare-exchange decides
-  while (count < most) {
-    const seen = Atomics.compareExchange(control, CONTROL.CONNECTIONS, count, count + 1); // counts the connection
+/** The `nth` candidate whose record lies in another region, if it is the packet's. Its region is then held. */
+function findForeign(
+  tracker: Tracker,
+  region: number,
+  nth: number,
+  base: number,
+  key: number,
+  hash: number,
+  nowMs: number,
+): number {
+  const { map } = tracker;
+  let left = nth;
+  let slot = firstCandidateLocked(map, region, hash);
+  while (slot !== NO_SLOT && (isOwnRecord(map, region, recordInSlot(map, slot)) || left-- > 0)) {
+    slot = nextCandidateLocked(map, region, hash, slot);
+  }
+  if (slot === NO_SLOT) return NOT_FOUND;
+  const record = recordInSlot(map, slot);
+  if (!mayBeReply(tracker, record, base, key) || !holdRegion(tracker, regionOfRecord(map, record))) return NOT_FOUND;
+  const found = checkCandidateLocked(tracker, record, base, key, hash, nowMs);
+  if (found <= 0) holdRegion(tracker, region);
+  return Math.max(found, NOT_FOUND);
+}
+
+/** A look at a record of another region, without its lock: true when its reply direction seems to be the packet's. */
+function mayBeReply(tracker: Tracker, record: number, base: number, key: number): boolean {
+  const { words, map } = tracker;
+  const at = recordAt(map, record);
+  return words[at + KEY] === key && (words[at + STATUS] & STATUS_REVERSED) !== 0 && replyEquals(tracker, at, key, base);
+}
+
+/**
+ * True when a tuple is that of a connection in either direction, or reserved for one that is being made: it cannot be
+ * the reply direction of another. The region of the tuple is held.
+ */
+export function isTakenLocked(
+  tracker: Tracker,
+  region: number,
+  base: number,
+  key: number,
+  hash: number,
+  nowMs: number,
+): boolean {
+  const { map, doubles } = tracker;
+  let slot = firstCandidateLocked(map, region, hash);
+  while (slot !== NO_SLOT) {
+    const record = recordInSlot(map, slot);
+    const isSame =
+      mayBeReply(tracker, record, base, key) ||
+      (isOwnRecord(map, region, record) && compareKey(tracker, record, base, key, hash) !== DIFFERENT);
+    const isOver = isLive(map, record) && isExpired(doubles, recordAt(map, record), nowMs);
+    if (isSame && !isOver) return true;
+    slot = nextCandidateLocked(map, region, hash, slot);
+  }
+  return false;
+}
+
+/** Adds one to a count, unless it is at its limit. Exact among all threads. */
+function countUpTo(counts: Int32Array, at: number, limit: number): boolean {
+  let count = Atomics.load(counts, at); // orders nothing: the compare-exchange decides
+  while (count < limit) {
+    const seen = Atomics.compareExchange(counts, at, count, count + 1); // counts the connection
     if (seen === count) return true;
     count = seen;
   }
   return false;
 }
 
-function releaseConnection(control: Int32Array): void {
-  Atomics.sub(control, CONTROL.CONNECTIONS, 1); // counts the connection out
+const NO_LIMIT = 0x7fffffff;
+
+/** Connections that a zone may have: its own limit, which may be 0, or the default, of which 0 is none. */
+function limitOf(memory: EngineMemory, zone: number): number {
+  const own = Atomics.load(memory.zoneLimits, zone); // a setting, orders nothing
+  if (own !== 0) return own - 1;
+  const usual = Atomics.load(memory.control, CONTROL.DEFAULT_ZONE_LIMIT); // a setting, orders nothing
+  return usual === 0 ? NO_LIMIT : usual;
+}
+
+/**
+ * Counts a connection in, unless that would be one too many, the zone's limit first as in OVS.
+ * @returns REASON.none, or why not
+ */
+function reserveConnection(memory: EngineMemory, zone: number): number {
+  if (!countUpTo(memory.zoneCounts, zone, limitOf(memory, zone))) return REASON['zone-full'];
+  const most = Atomics.load(memory.control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
+  if (countUpTo(memory.control, CONTROL.CONNECTIONS, most)) return REASON.none;
+  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out again
+  return REASON['table-full'];
+}
+
+function releaseConnection(memory: EngineMemory, zone: number): void {
+  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out
+  Atomics.sub(memory.control, CONTROL.CONNECTIONS, 1); // counts the connection out
 }
 
 /**
  * Creates the connection that the facts at `base` open. The key must not be in the table.
+ * @param policy number of its timeout policy
  * @returns its record, or minus the reason why there is none; the table is then as it was
  */
 export function createConnectionLocked(
@@ -148,19 +295,45 @@ export function createConnectionLocked(
   key: number,
   hash: number,
   protocol: L4Protocol,
+  policy: number,
   nowMs: number,
 ): number {
-  const { control } = tracker.memory;
-  if (!reserveConnection(control)) return -REASON['table-full'];
-  const record = takeConnection(tracker, region, base, key);
-  if (record !== NONE) {
-    const at = recordAt(tracker.map, record);
-    protocol.create(tracker, at, base, nowMs);
-    if (insertLocked(tracker.map, region, hash, record)) return record;
-    giveConnection(tracker, record);
-  }
-  releaseConnection(control);
+  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy, nowMs);
+  if (record < 0 || insertLocked(tracker.map, region, hash, record)) return record;
+  abandonConnectionLocked(tracker, record);
   return -REASON['table-memory'];
+}
+
+/**
+ * The first half of a creation: counts the connection, takes a record and fills it in. Nobody finds it yet.
+ * @returns the record, to be inserted or abandoned; or minus the reason why there is none
+ */
+export function prepareConnectionLocked(
+  tracker: Tracker,
+  region: number,
+  base: number,
+  key: number,
+  protocol: L4Protocol,
+  policy: number,
+  nowMs: number,
+): number {
+  const reason = reserveConnection(tracker.memory, zoneOf(key));
+  if (reason !== REASON.none) return -reason;
+  const record = takeConnection(tracker, region, base, key);
+  if (record === NONE) {
+    releaseConnection(tracker.memory, zoneOf(key));
+    return -REASON['table-memory'];
+  }
+  tracker.words[recordAt(tracker.map, record) + STATUS] = policy << STATUS_POLICY_SHIFT;
+  protocol.create(tracker, recordAt(tracker.map, record), base, nowMs);
+  return record;
+}
+
+/** Gives back a connection that is not in the index: prepared and not inserted, or just removed from it. */
+export function abandonConnectionLocked(tracker: Tracker, record: number): void {
+  const zone = zoneOf(tracker.words[recordAt(tracker.map, record) + KEY]);
+  giveConnection(tracker, record);
+  releaseConnection(tracker.memory, zone);
 }
 
 /** Takes a record, with its annex if it needs one, and fills in all but the L4 part. NONE when there is no room. */
@@ -193,16 +366,31 @@ function takeConnection(tracker: Tracker, region: number, base: number, key: num
   return record;
 }
 
+/** Frees a record with its annexes and its entry for the reply direction. */
 function giveConnection(tracker: Tracker, record: number): void {
-  const annex = annexOfConn(tracker.words, recordAt(tracker.map, record));
-  if (annex !== NONE) giveAnnexLocked(tracker.map, annex);
-  giveRecordLocked(tracker.map, record);
+  const { words, map } = tracker;
+  const at = recordAt(map, record);
+  const annex = annexOfConn(words, at);
+  const replyAnnex = replyAnnexOfConn(words, at);
+  if (annex !== NONE) giveAnnexLocked(map, annex);
+  if (replyAnnex !== NONE) giveAnnexLocked(map, replyAnnex);
+  if ((words[at + STATUS] & STATUS_REVERSED) !== 0) leaveReply(tracker, at, record);
+  words[at + STATUS] = 0;
+  giveRecordLocked(map, record);
+}
+
+/** Removes the entry of the reply direction: now if its region is held, otherwise when none is. */
+function leaveReply(tracker: Tracker, at: number, record: number): void {
+  const { words, map } = tracker;
+  const region = words[at + REPLY_REGION];
+  const hash = words[at + REPLY_HASH];
+  if (region === tracker.held) leaveLocked(map, region, hash, record);
+  else noteLeaving(tracker, region, hash, record);
 }
 
 /** Removes a live connection and counts it under `event` (EVENT). */
 export function removeConnectionLocked(tracker: Tracker, record: number, event: number): void {
   removeLocked(tracker.map, record);
-  giveConnection(tracker, record);
-  releaseConnection(tracker.memory.control);
+  abandonConnectionLocked(tracker, record);
   tracker.counts[event]++;
 }

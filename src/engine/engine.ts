@@ -6,14 +6,17 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { CT } from '../track/state.js';
 import type { CtAction } from './action.js';
-import type { PacketBatch } from './batch.js';
+import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
 import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle } from './memory.js';
 import { type EngineOptions, memoryOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
+import { type FlowRules, Pipeline } from './pipeline.js';
 import { Producer } from './producer.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
+import { Settings } from './settings.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 /** Numbers of the threads that take locks: the control side, the sweeper, then the shards. */
@@ -36,6 +39,8 @@ export interface ShardTask {
   readonly memory: MemoryHandle;
   readonly ring: SharedArrayBuffer;
   readonly owner: number;
+  /** Rules that packets run through, and the number of the first action that they define. */
+  readonly flows: { readonly rules: FlowRules; readonly firstAction: number } | undefined;
 }
 
 /** What the sweeper is started with. */
@@ -48,12 +53,16 @@ const WORKERS = new URL('../../workers/', import.meta.url);
 const SHARD_FILE = fileURLToPath(new URL('shard.js', WORKERS));
 const SWEEPER_FILE = fileURLToPath(new URL('sweeper.js', WORKERS));
 
+const TRANSLATED = CT.SNAT | CT.DNAT;
+
 function sleep(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms));
 }
 
 export class Engine {
   readonly memory: EngineMemory;
+  /** What can be changed while packets flow. */
+  readonly settings: Settings;
   readonly shards: number;
   /** The control side's own hold on the table: for dumps and deletions. */
   readonly tracker: Tracker;
@@ -71,6 +80,7 @@ export class Engine {
   private constructor(options: ResolvedOptions) {
     this.shards = options.shards;
     this.memory = createMemory(memoryOptions(options, FIRST_SHARD_OWNER - 1));
+    this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
     const rings = Array.from({ length: options.shards }, () => createRing(options.ringPackets, options.ringBytes));
     this.#rings = rings.map(attachRing);
@@ -79,8 +89,9 @@ export class Engine {
     const threads = options.shards + 1;
     this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
     const memory = handleOf(this.memory);
+    const flows = this.#defineFlows(options.flows);
     rings.forEach((ring, shard) => {
-      const task: ShardTask = { memory, ring, owner: FIRST_SHARD_OWNER + shard };
+      const task: ShardTask = { memory, ring, owner: FIRST_SHARD_OWNER + shard, flows };
       this.#start(`shard ${shard}`, task, SHARD_FILE);
     });
     const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
@@ -89,7 +100,7 @@ export class Engine {
 
   /**
    * Opens an engine and waits until its workers run.
-   * @throws RangeError when an option is out of range; Error when a worker fails to start
+   * @throws RangeError when an option is out of range; FlowError for a wrong rule; Error when a worker fails to start
    */
   static async open(options: EngineOptions = {}): Promise<Engine> {
     const engine = new Engine(resolveOptions(options));
@@ -100,6 +111,14 @@ export class Engine {
       throw error;
     }
     return engine;
+  }
+
+  /** Checks the rules and defines their actions; the shards read them again and count along. */
+  #defineFlows(rules: FlowRules | undefined): ShardTask['flows'] {
+    if (rules === undefined) return undefined;
+    const firstAction = Atomics.load(this.memory.control, CONTROL.ACTIONS); // orders nothing: only this thread writes it
+    new Pipeline(this.tracker, new PacketBatch(1, 0), rules, action => this.defineAction(action));
+    return { rules, firstAction };
   }
 
   #start(name: string, task: ShardTask | SweeperTask, filename: string): void {
@@ -188,9 +207,18 @@ export class Engine {
       const row = (read + count++) * PACKET_WORDS;
       const verdict = this.producer.verdicts.subarray(at + PACKET.STATE, at + PACKET_WORDS);
       batch.packets.set(verdict, row + PACKET.STATE);
+      if ((batch.packets[row + PACKET.STATE] & TRANSLATED) !== 0) this.#copyFrameBack(batch, row, at);
       this.producer.release();
     }
     return count;
+  }
+
+  /** NAT has rewritten the frame in the ring: the caller's has to follow. */
+  #copyFrameBack(batch: PacketBatch, row: number, at: number): void {
+    const { verdicts, frameBytes } = this.producer;
+    const from = verdicts[at + PACKET.FRAME_OFFSET];
+    const length = verdicts[at + PACKET.FRAME_LENGTH];
+    batch.bytes.set(frameBytes.subarray(from, from + length), batch.packets[row + PACKET.FRAME_OFFSET]);
   }
 
   /** Connections in the table, ended ones that the sweeper has not removed included. */

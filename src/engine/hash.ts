@@ -224,30 +224,131 @@ function isDescending(facts: Int32Array, base: number): boolean {
   return facts[base + PORTS] > facts[base + PORTS_REVERSED];
 }
 
-/** Writes FACT.HASH of a row of facts from the rest of its key, under the two words of the secret key. */
+/** Writes FACT.HASH of one row of facts: see hashKeys(). */
 export function hashKey(facts: Int32Array, base: number, key0: number, key1: number): void {
-  const protocol = facts[base + PROTOCOL];
-  if ((protocol & IPV6) !== 0) {
-    const isSwapped = isDescending(facts, base);
-    const ports = facts[base + (isSwapped ? PORTS_REVERSED : PORTS)];
-    const low = base + (isSwapped ? DST0 : SRC0);
-    const high = base + (isSwapped ? SRC0 : DST0);
-    facts[base + HASH] = halfSipHash9(key0, key1, facts, low, high, ports, IPV6_LENGTH | protocol);
-    return;
+  hashKeys(facts, base, 0, 1, key0, key1);
+}
+
+/**
+ * Writes FACT.HASH of `count` rows of facts from the rest of their keys, under the two words of the secret key. For
+ * IPv4 this is halfSipHash3(), in the loop itself: as a call it would take a third longer.
+ * @param base first word of the first row
+ * @param rowWords words from one row to the next
+ */
+export function hashKeys(
+  facts: Int32Array,
+  base: number,
+  rowWords: number,
+  count: number,
+  key0: number,
+  key1: number,
+): void {
+  for (let index = 0, row = base; index < count; index++, row += rowWords) {
+    const last = facts[row + PROTOCOL] | IPV4_LENGTH;
+    if ((last & IPV6) !== 0) {
+      hashIpv6(facts, row, key0, key1);
+      continue;
+    }
+    const src = facts[row + SRC];
+    const dst = facts[row + DST];
+    const ports = facts[row + PORTS];
+    const reversed = facts[row + PORTS_REVERSED];
+    const isAscending = src < dst || (src === dst && ports <= reversed);
+    const a = isAscending ? src : dst;
+    const b = isAscending ? dst : src;
+    const c = isAscending ? ports : reversed;
+    let v0 = key0;
+    let v1 = key1;
+    let v2 = key0 ^ INITIAL_V2;
+    let v3 = key1 ^ INITIAL_V3 ^ a;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= a;
+    v3 ^= b;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= b;
+    v3 ^= c;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= c;
+    v3 ^= last;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= last;
+    v2 ^= 0xff;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    facts[row + HASH] = v1 ^ v3;
   }
-  const src = facts[base + SRC];
-  const dst = facts[base + DST];
-  const ports = facts[base + PORTS];
-  const reversed = facts[base + PORTS_REVERSED];
-  const isAscending = src < dst || (src === dst && ports <= reversed);
-  facts[base + HASH] = halfSipHash3(
-    key0,
-    key1,
-    isAscending ? src : dst,
-    isAscending ? dst : src,
-    isAscending ? ports : reversed,
-    IPV4_LENGTH | protocol,
-  );
+}
+
+function hashIpv6(facts: Int32Array, base: number, key0: number, key1: number): void {
+  const isSwapped = isDescending(facts, base);
+  const ports = facts[base + (isSwapped ? PORTS_REVERSED : PORTS)];
+  const low = base + (isSwapped ? DST0 : SRC0);
+  const high = base + (isSwapped ? SRC0 : DST0);
+  facts[base + HASH] = halfSipHash9(key0, key1, facts, low, high, ports, IPV6_LENGTH | facts[base + PROTOCOL]);
 }
 
 /** The hash under which a key in a zone stands in the table. */

@@ -5,23 +5,35 @@
  * Imports batch, memory, options, process, sweep, tracker. Imported by the public API.
  */
 import type { CtAction } from './action.js';
-import type { PacketBatch } from './batch.js';
+import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
 import { CONTROL, createMemory, type EngineMemory } from './memory.js';
 import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
+import { Pipeline } from './pipeline.js';
 import { processPackets } from './process.js';
+import { Settings } from './settings.js';
 import { createSweepCursor, sweepAll } from './sweep.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 export class LocalEngine {
   readonly memory: EngineMemory;
+  /** What can be changed while packets flow. */
+  readonly settings: Settings;
   readonly tracker: Tracker;
   readonly #cursor = createSweepCursor();
+  readonly #pipeline: Pipeline | undefined;
 
-  /** @throws RangeError when an option is out of range or the memory is not to be had */
+  /** @throws RangeError when an option is out of range or the memory is not to be had, FlowError for a wrong rule */
   constructor(options: TableOptions = {}) {
-    this.memory = createMemory(memoryOptions(resolveOptions({ ...options, shards: 1, clock: 'packets' }), 0));
+    const resolved = resolveOptions({ ...options, shards: 1, clock: 'packets' });
+    this.memory = createMemory(memoryOptions(resolved, 0));
+    this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, 1);
+    if (resolved.flows !== undefined) {
+      this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>
+        this.defineAction(action),
+      );
+    }
   }
 
   /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
@@ -31,6 +43,11 @@ export class LocalEngine {
 
   /** Judges all packets of the batch, in order. */
   execute(batch: PacketBatch): void {
+    if (this.#pipeline !== undefined) {
+      this.#pipeline.use(batch);
+      this.#pipeline.run(0, batch.length);
+      return;
+    }
     this.tracker.frames = batch.frames;
     processPackets(this.tracker, batch.packets, batch.times, 0, batch.length);
   }

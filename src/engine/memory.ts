@@ -7,7 +7,7 @@
 
 import { attachMap, createMap, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
-import { defaultTimeoutsMs } from '../track/timeouts.js';
+import { defaultTimeoutsMs, MAX_TIMEOUT_POLICIES, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { ACTION_WORDS, MAX_ACTIONS } from './action.js';
 import { COUNTER_ROW } from './counters.js';
 
@@ -26,6 +26,7 @@ const CONTROL_FIELDS = [
   ['STOP', 7, 'atomic', '1: workers finish what is in their rings and end'],
   ['SWEEP_WAKE', 8, 'atomic', 'the sweeper sleeps on this word; changed and notified to wake it'],
   ['ACTIONS', 9, 'atomic', 'ct() actions defined so far'],
+  ['DEFAULT_ZONE_LIMIT', 11, 'atomic', 'connections that a zone without a limit of its own may have; 0: any number'],
   ['READY', 10, 'atomic', 'workers that have attached and entered their loops'],
   ['CONNECTIONS', 16, 'atomic', 'connections that exist'],
 ] as const satisfies readonly (readonly [name: string, word: number, guard: 'init' | 'atomic', note: string])[];
@@ -35,11 +36,14 @@ export const CONTROL = Object.fromEntries(CONTROL_FIELDS.map(([name, word]) => [
 >;
 
 const CONTROL_WORDS = 32;
+/** Conntrack zones: 16 bits. */
+export const ZONES = 65536;
 const TIMEOUTS_AT = CONTROL_WORDS;
-/** Doubles kept for timeouts; there are eleven. */
-const TIMEOUT_DOUBLES = 16;
+const TIMEOUT_DOUBLES = MAX_TIMEOUT_POLICIES * TIMEOUT_POLICY_SIZE;
 const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
-const COUNTERS_AT = ACTIONS_AT + MAX_ACTIONS * ACTION_WORDS;
+const ZONE_COUNTS_AT = ACTIONS_AT + MAX_ACTIONS * ACTION_WORDS;
+const ZONE_LIMITS_AT = ZONE_COUNTS_AT + ZONES;
+const COUNTERS_AT = ZONE_LIMITS_AT + ZONES;
 
 /** Words per region for the engine: the time of the latest packet, a double. */
 const REGION_CLOCK_WORDS = 2;
@@ -53,8 +57,12 @@ export interface MemoryHandle {
 export interface EngineMemory {
   readonly map: SharedMap;
   readonly control: Int32Array;
-  /** Milliseconds, indexed by TIMEOUT. */
+  /** Milliseconds, indexed by policy * TIMEOUT_POLICY_SIZE + TIMEOUT. */
   readonly timeoutsMs: Float64Array;
+  /** Connections of each zone. Touched only through Atomics. */
+  readonly zoneCounts: Int32Array;
+  /** Limit of each zone plus one, 0 for a zone that has none of its own. Touched only through Atomics. */
+  readonly zoneLimits: Int32Array;
   /** MAX_ACTIONS actions of ACTION_WORDS words. */
   readonly actions: Int32Array;
   /** One row of COUNTER_ROW doubles per thread. */
@@ -98,7 +106,9 @@ export function createMemory(options: MemoryOptions): EngineMemory {
   });
   const words = COUNTERS_AT + options.threads * COUNTER_ROW * 2;
   const memory = viewOf(map, new SharedArrayBuffer(words * 4), options.threads);
-  memory.timeoutsMs.set(defaultTimeoutsMs());
+  for (let policy = 0; policy < MAX_TIMEOUT_POLICIES; policy++) {
+    memory.timeoutsMs.set(defaultTimeoutsMs(), policy * TIMEOUT_POLICY_SIZE);
+  }
   const { control } = memory;
   control[CONTROL.KEY0] = options.hashKey[0];
   control[CONTROL.KEY1] = options.hashKey[1];
@@ -126,6 +136,8 @@ function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number): En
     map,
     control: new Int32Array(control, 0, COUNTERS_AT),
     timeoutsMs: new Float64Array(control, TIMEOUTS_AT * 4, TIMEOUT_DOUBLES),
+    zoneCounts: new Int32Array(control, ZONE_COUNTS_AT * 4, ZONES),
+    zoneLimits: new Int32Array(control, ZONE_LIMITS_AT * 4, ZONES),
     actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
     counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
   };

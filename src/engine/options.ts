@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { MemoryOptions } from './memory.js';
+import type { FlowRules } from './pipeline.js';
 
 /** What every engine can be told. */
 export interface TableOptions {
@@ -17,6 +18,11 @@ export interface TableOptions {
   readonly checksSequence?: boolean;
   /** Makes the secret key of the hash from a number, so that runs can be repeated. Default: a random key. */
   readonly seed?: number;
+  /**
+   * Flow rules that every packet runs through, instead of one ct() action. The action of a packet is then the number
+   * of the port that it came in by.
+   */
+  readonly flows?: FlowRules;
 }
 
 /** What an engine with workers can be told besides. */
@@ -33,7 +39,10 @@ export interface EngineOptions extends TableOptions {
   readonly ringBytes?: number;
 }
 
-export type ResolvedOptions = Required<Omit<EngineOptions, 'seed'>> & { readonly hashKey: readonly [number, number] };
+export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows'>> & {
+  readonly hashKey: readonly [number, number];
+  readonly flows: FlowRules | undefined;
+};
 
 export const MAX_SHARDS = 256;
 export const MAX_CONNECTIONS = 32_000_000;
@@ -70,6 +79,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     ringPackets = 4096,
     ringBytes = 8 << 20,
     seed,
+    flows,
   } = options;
   checkRange('shards', shards, 1, MAX_SHARDS);
   checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
@@ -90,6 +100,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     ringPackets,
     ringBytes,
     hashKey: hashKeyOf(seed),
+    flows,
   };
 }
 

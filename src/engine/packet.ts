@@ -9,13 +9,13 @@
  * Imports nothing. Imported by engine/, control/, cli/ and the public API.
  */
 const PACKET_FIELDS = [
-  // Input.
+  // Input. The first four are a SPAN of wire/plain.
   ['FRAME_OFFSET', 0, 'first byte of the frame in the frame memory'],
   ['FRAME_LENGTH', 1, 'its bytes'],
   ['INPUT', 2, 'bits of KNOWN'],
   ['L3_OFFSET', 3, 'first byte of the IP header in the frame memory; read only when INPUT names the network layer'],
   ['TIME', 4, 'milliseconds, a double in two words'],
-  ['ACTION', 6, 'number of the ct() action to run'],
+  ['ACTION', 6, 'number of the ct() action to run; with flow tables, of the port that the packet came in by'],
   ['COOKIE', 7, 'the caller’s own; the engine does not look at it'],
   // Output.
   ['STATE', 8, 'ct_state; 0 before the first ct()'],
@@ -29,6 +29,8 @@ const PACKET_FIELDS = [
   ['TUPLE_DST', 22, ''],
   ['CONNECTION', 26, 'record number of the packet’s connection, 0 when it has none'],
   ['GENERATION', 27, 'generation of that record'],
+  ['OUTPUTS', 28, 'with flow tables: how many times the packet left; frame and row are as it left last'],
+  ['OUTPUT', 29, '… and by which port'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const PACKET = Object.fromEntries(PACKET_FIELDS.map(([name, word]) => [name, word])) as Readonly<

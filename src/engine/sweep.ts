@@ -11,18 +11,17 @@
  */
 import {
   isLive,
-  lockRegion,
   REGION,
   recordAt,
   regionAt,
   regionOfRecord,
   type SharedMap,
-  unlockRegion,
 } from '../sharedarraybuffer-hashmap/index.js';
 import { isExpired } from '../track/expiry.js';
 import { regionClockLocked } from './clock.js';
 import { removeConnectionLocked } from './connections.js';
 import { EVENT } from './counters.js';
+import { holdRegion, leaveRegion } from './hold.js';
 import type { Tracker } from './tracker.js';
 
 /** Records that a step looks at: some 20 µs. */
@@ -80,7 +79,7 @@ function scan(tracker: Tracker, cursor: SweepCursor, first: number, count: numbe
 function removeFound(tracker: Tracker, cursor: SweepCursor, found: number, nowMs: number): void {
   const { map, doubles, counts } = tracker;
   const region = regionOfRecord(map, cursor.found[0]);
-  if (!lockRegion(map, region, tracker.owner)) return;
+  if (!holdRegion(tracker, region)) return;
   const lockedMs = performance.now();
   for (let index = 0; index < found; index++) {
     const record = cursor.found[index];
@@ -89,7 +88,7 @@ function removeFound(tracker: Tracker, cursor: SweepCursor, found: number, nowMs
     }
   }
   const heldMs = performance.now() - lockedMs;
-  unlockRegion(map, region);
+  leaveRegion(tracker);
   counts[EVENT.sweepLockMs] += heldMs;
   if (heldMs > counts[EVENT.sweepLongestLockMs]) counts[EVENT.sweepLongestLockMs] = heldMs;
 }

@@ -4,6 +4,8 @@
  *
  * Imports memory, counters, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
  */
+
+import { CHOICE_WORDS } from '../nat/choice.js';
 import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import type { TrackContext } from '../track/protocol.js';
 import { FACT_WORDS } from '../wire/facts.js';
@@ -32,6 +34,13 @@ export const ROW = {
 } as const;
 export const ROW_WORDS = 2 * FACT_WORDS;
 
+/** Entries of removed connections in other regions that wait for this thread to hold no lock: see hold.ts. */
+export const MAX_LEAVING = 512;
+export const LEAVING_WORDS = 3;
+
+/** No region is locked, or a packet has none. */
+export const NO_REGION = -1;
+
 export interface Tracker extends TrackContext {
   readonly memory: EngineMemory;
   /** MAX_ACTIONS actions of ACTION_WORDS words. */
@@ -45,6 +54,19 @@ export interface Tracker extends TrackContext {
   frames: DataView;
   /** Read from the settings once per batch. */
   checksSequence: boolean;
+  /** The region whose lock this thread holds, or NO_REGION; and the time of the latest packet judged since. */
+  held: number;
+  latestMs: number;
+  /** First word of the row of `facts` behind the batch's: the key of a reply direction that NAT considers. */
+  readonly replyRow: number;
+  readonly choice: Int32Array;
+  /** State of the generator behind the random choices of NAT; never 0. */
+  random: number;
+  /** The tuple that a packet is to be rewritten to. */
+  readonly tuple: Int32Array;
+  /** Rows of region, hash and record, and how many there are. */
+  readonly leaving: Int32Array;
+  leavingCount: number;
   /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
   touched: number;
 }
@@ -61,9 +83,17 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     owner,
     counts: memory.counters.subarray(row, row + COUNTER_ROW),
     frames: new DataView(new ArrayBuffer(0)),
-    facts: new Int32Array(MAX_BATCH * ROW_WORDS),
+    facts: new Int32Array((MAX_BATCH + 1) * ROW_WORDS),
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
+    held: NO_REGION,
+    latestMs: 0,
+    replyRow: MAX_BATCH * ROW_WORDS,
+    choice: new Int32Array(CHOICE_WORDS),
+    random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,
+    tuple: new Int32Array(FACT_WORDS),
+    leaving: new Int32Array(MAX_LEAVING * LEAVING_WORDS),
+    leavingCount: 0,
     touched: 0,
   };
 }

@@ -60,7 +60,7 @@ export function finishPacket(
   tracker.counts[REASON_COUNTS_AT + reason]++;
 }
 
-export function clearLabel(packets: Int32Array, packet: number): void {
+function clearLabel(packets: Int32Array, packet: number): void {
   packets[packet + LABEL] = 0;
   packets[packet + LABEL + 1] = 0;
   packets[packet + LABEL + 2] = 0;

@@ -139,7 +139,8 @@ export function insertLocked(map: SharedMap, region: number, hash: number, recor
   return true;
 }
 
-/** Puts a record number into the index; the record itself is not touched. For insertLocked() and repair. */
+/** Puts a record number into the index; the record itself is not touched. For insertLocked(), for
+ * further keys of a record, which may be in other regions, and for repair. */
 export function enterLocked(map: SharedMap, region: number, hash: number, record: number): boolean {
   const { words } = map;
   const first = firstBucketAt(map, region);
@@ -179,26 +180,34 @@ function countPassing(map: SharedMap, first: number, home: number, bucket: numbe
 }
 
 /**
+ * Takes a record number out of the index; the record itself is not touched. Where two slots are equal to the bit, it
+ * does not matter which one goes.
+ * @returns false when the index does not hold it under this hash
+ */
+export function leaveLocked(map: SharedMap, region: number, hash: number, record: number): boolean {
+  const { words } = map;
+  let slot = firstCandidateLocked(map, region, hash);
+  while (slot !== NO_SLOT && recordInSlot(map, slot) !== record) slot = nextCandidateLocked(map, region, hash, slot);
+  if (slot === NO_SLOT) return false;
+  words[slot] = 0;
+  const bucket = slot - ((slot - map.bucketsAt) & (BUCKET_WORDS - 1));
+  countPassing(map, firstBucketAt(map, region), homeBucketAt(map, region, hash), bucket, -1);
+  return true;
+}
+
+/**
  * Takes a live record out of the index and makes it dead; giveRecordLocked() then frees it.
  * @throws Error when the index does not hold the record: the map is damaged
  */
 export function removeLocked(map: SharedMap, record: number): void {
   const { words } = map;
   const at = recordAt(map, record);
-  const region = regionOfRecord(map, record);
   const hash = words[at + HASH];
-  for (let slot = firstCandidateLocked(map, region, hash); slot !== NO_SLOT; ) {
-    if (recordInSlot(map, slot) === record) {
-      // First: from here on a repair takes the record for free, whatever else is left to do.
-      words[at + GENERATION]++;
-      words[slot] = 0;
-      const bucket = slot - ((slot - map.bucketsAt) & (BUCKET_WORDS - 1));
-      countPassing(map, firstBucketAt(map, region), homeBucketAt(map, region, hash), bucket, -1);
-      return;
-    }
-    slot = nextCandidateLocked(map, region, hash, slot);
+  // First: from here on a repair takes the record for free, whatever else is left to do.
+  words[at + GENERATION]++;
+  if (!leaveLocked(map, regionOfRecord(map, record), hash, record)) {
+    throw new Error(`record ${record} is not in the index`);
   }
-  throw new Error(`record ${record} is not in the index`);
 }
 
 /** True while the record is in the map. */

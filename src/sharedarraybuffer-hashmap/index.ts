@@ -2,10 +2,12 @@
  * What sharedarraybuffer-hashmap offers. Start reading at map.ts.
  */
 export {
+  enterLocked,
   firstCandidateLocked,
   homeBucketAt,
   insertLocked,
   isLive,
+  leaveLocked,
   likelyRecordLocked,
   MAX_PROBES,
   NO_SLOT,

@@ -197,7 +197,6 @@ export function createMap(options: MapOptions): SharedMap {
   words[HEADER.RECORD_WORDS] = options.recordWords;
   words[HEADER.ANNEXES_PER_REGION] = options.annexesPerRegion;
   words[HEADER.ANNEX_WORDS] = options.annexWords;
-  words[HEADER.BUCKETS_PER_REGION] = map.bucketsPerRegion;
   words[HEADER.REGION_USER_WORDS] = options.regionUserWords;
   words[HEADER.VERSION] = VERSION;
   Atomics.store(words, HEADER.MAGIC, MAGIC); // publishes the header written above

@@ -9,7 +9,7 @@
  */
 import { clearBucketsLocked, enterLocked, isLive } from './buckets.js';
 import { RECORD, REGION } from './layout.js';
-import { annexAt, recordAt, regionAt, type SharedMap } from './map.js';
+import { recordAt, regionAt, type SharedMap } from './map.js';
 import { giveAnnexLocked, giveRecordLocked, NONE } from './slab.js';
 
 const { GENERATION, HASH } = RECORD;
@@ -58,7 +58,6 @@ function rebuildAnnexes(map: SharedMap, region: number, inUse: Uint8Array): void
   for (let index = words[at + ANNEX_FRESH] - 1; index >= 0; index--) {
     const annex = region * map.annexesPerRegion + 1 + index;
     if (inUse[index] === 1) continue;
-    words[annexAt(map, annex)] = NONE;
     giveAnnexLocked(map, annex);
   }
 }

@@ -26,6 +26,11 @@ const CONN_FIELDS = [
   ['MARK', 12, 'ct_mark'],
   ['STATUS', 13, 'L4 state of other protocols and ICMP, and STATUS_ bits'],
   ['LABEL', 14, 'ct_label, four words, least significant first; only read when STATUS_LABEL is set'],
+  ['REPLY_SRC', 18, 'under NAT, source address of the reply direction; IPv6: number of the annex with both'],
+  ['REPLY_DST', 19, 'under NAT, destination address of the reply direction; IPv6: 0'],
+  ['REPLY_PORTS', 20, 'under NAT, ports or ICMP words of the reply direction'],
+  ['REPLY_HASH', 21, 'under STATUS_REVERSED, the hash under which the reply direction is entered'],
+  ['REPLY_REGION', 22, '… and the region of that entry'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, FIRST + word])) as Readonly<
@@ -43,6 +48,15 @@ export const STATUS_L4_MASK = 0xff;
 /** The label is not zero. */
 export const STATUS_LABEL = 1 << 8;
 
+/** The source was translated; the destination was. */
+export const STATUS_SNAT = 1 << 9;
+export const STATUS_DNAT = 1 << 10;
+/** The reply direction is not the mirror of the original one and has an entry of its own in the index. */
+export const STATUS_REVERSED = 1 << 11;
+export const STATUS_NAT = STATUS_SNAT | STATUS_DNAT;
+/** Number of the timeout policy, in the upper byte. */
+export const STATUS_POLICY_SHIFT = 24;
+
 export function isIpv6(key: number): boolean {
   return (key & FAMILY_IPV6) !== 0;
 }
@@ -53,6 +67,12 @@ export function protocolOf(key: number): number {
 
 export function zoneOf(key: number): number {
   return key >>> 16;
+}
+
+/** The annex of the record at a word offset with the addresses of the reply direction, 0 when it has none. */
+export function replyAnnexOfConn(words: Int32Array, at: number): number {
+  const isTranslated = isIpv6(words[at + CONN.KEY]) && (words[at + CONN.STATUS] & STATUS_NAT) !== 0;
+  return isTranslated ? words[at + CONN.REPLY_SRC] : 0;
 }
 
 /** The annex of the record at a word offset, 0 when it has none. */

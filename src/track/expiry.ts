@@ -1,16 +1,21 @@
 /**
  * When a connection ends. Times are milliseconds as doubles, which are exact for longer than 200,000 years.
  *
- * Imports connection. Imported by the trackers of track/ and by engine/.
+ * Imports connection, timeouts. Imported by the trackers of track/ and by engine/.
  */
-import { CONN } from './connection.js';
+import { CONN, STATUS_POLICY_SHIFT } from './connection.js';
 import type { TrackContext } from './protocol.js';
 
-const { EXPIRES } = CONN;
+import { TIMEOUT_POLICY_SIZE } from './timeouts.js';
 
-/** Lets the connection at word `conn` live for the timeout numbered `timeout` (TIMEOUT) from now on. */
+const { EXPIRES, STATUS } = CONN;
+const POLICY_SHIFT = STATUS_POLICY_SHIFT;
+const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
+
+/** Lets the connection at word `conn` live for the timeout numbered `timeout` (TIMEOUT) of its policy from now on. */
 export function restartTimeout(context: TrackContext, conn: number, timeout: number, nowMs: number): void {
-  context.doubles[(conn + EXPIRES) >>> 1] = nowMs + context.timeoutsMs[timeout];
+  const policy = context.words[conn + STATUS] >>> POLICY_SHIFT;
+  context.doubles[(conn + EXPIRES) >>> 1] = nowMs + context.timeoutsMs[policy * POLICY_SIZE + timeout];
 }
 
 /** When the connection at word `conn` ends, in milliseconds. */

@@ -35,7 +35,7 @@ function tracker(requests: ReadonlySet<number>): L4Protocol {
 }
 
 function create(context: TrackContext, conn: number, _facts: number, nowMs: number): void {
-  context.words[conn + STATUS] = FIRST;
+  context.words[conn + STATUS] |= FIRST;
   restartTimeout(context, conn, TIMEOUT_OF[FIRST], nowMs);
 }
 

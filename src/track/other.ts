@@ -25,7 +25,7 @@ export const other: L4Protocol = {
   },
 
   create(context, conn, _facts, nowMs) {
-    context.words[conn + STATUS] = FIRST;
+    context.words[conn + STATUS] |= FIRST;
     restartTimeout(context, conn, TIMEOUT_OF[FIRST], nowMs);
   },
 

@@ -20,7 +20,7 @@ import { type L4Protocol, type TrackContext, UPDATE } from './protocol.js';
 import { seqAfter, seqNotBefore } from './sequence.js';
 import { TIMEOUT } from './timeouts.js';
 
-const { ORIG_SEQ_LOW, REPLY_SEQ_LOW, STATUS } = CONN;
+const { ORIG_SEQ_LOW, REPLY_SEQ_LOW } = CONN;
 const { L4, L4_END } = FACT;
 const { VALID, VALID_NEW, REPLACE } = UPDATE;
 const NONE = REASON.none;
@@ -336,7 +336,6 @@ export const tcp: L4Protocol = {
     words[dst + SEQ_LOW] = 0;
     words[dst + SEQ_HIGH] = UNSEEN;
     words[dst + PEER] = makePeer(CLOSED, isSyn ? 0 : SCALE_UNKNOWN, 1);
-    words[conn + STATUS] = 0;
     restartTimeout(context, conn, TIMEOUT.tcp_syn_sent, nowMs);
   },
 

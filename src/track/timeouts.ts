@@ -31,3 +31,56 @@ export const TIMEOUT = Object.fromEntries(TIMEOUTS.map(([key], id) => [key, id])
 export function defaultTimeoutsMs(): Float64Array {
   return Float64Array.from(TIMEOUTS, ([, defaultMs]) => defaultMs);
 }
+
+/**
+ * Timeout policies are tables of all timeouts, one behind the other and each with room for TIMEOUT_POLICY_SIZE. Policy
+ * 0 is the default; a connection keeps the number of the one that it was created under.
+ */
+export const MAX_TIMEOUT_POLICIES = 256;
+export const TIMEOUT_POLICY_SIZE = 16;
+
+/** Longest timeout that OVS's 32-bit seconds can say. */
+const MAX_TIMEOUT_MS = 0xffffffff * SECOND_MS;
+
+/**
+ * Sets a policy: what is not named gets its default, as in OVS when a policy is replaced.
+ * @param table the policies, milliseconds
+ * @param policy 0 to 255
+ * @throws RangeError when a number is out of range; nothing is changed then
+ */
+export function writeTimeoutPolicy(
+  table: Float64Array,
+  policy: number,
+  timeoutsMs: Partial<Record<TimeoutKey, number>>,
+): void {
+  if (!Number.isInteger(policy) || policy < 0 || policy >= MAX_TIMEOUT_POLICIES) {
+    throw new RangeError(`a timeout policy has a number from 0 to ${MAX_TIMEOUT_POLICIES - 1}: ${policy}`);
+  }
+  const made = defaultTimeoutsMs();
+  for (const [key, ms] of Object.entries(timeoutsMs)) {
+    const id = TIMEOUT[key as TimeoutKey];
+    if (id === undefined) throw new RangeError(`no such timeout: ${key}`);
+    if (!Number.isInteger(ms) || ms < 0 || ms > MAX_TIMEOUT_MS) {
+      throw new RangeError(`${key} must be a whole number of milliseconds from 0 to ${MAX_TIMEOUT_MS}: ${ms}`);
+    }
+    made[id] = ms;
+  }
+  table.set(made, policy * TIMEOUT_POLICY_SIZE);
+}
+
+/**
+ * Reads a policy in OVS's text form, `udp_first=3,udp_single=5`: seconds.
+ * @returns milliseconds
+ * @throws RangeError that names the part at fault
+ */
+export function parseTimeouts(text: string): Partial<Record<TimeoutKey, number>> {
+  const timeoutsMs: Partial<Record<TimeoutKey, number>> = {};
+  for (const part of text.split(',').filter(word => word.trim() !== '')) {
+    const [, key, seconds] = /^\s*([a-z_0-9]+)\s*=\s*([0-9]{1,10})\s*$/.exec(part) ?? [];
+    if (key === undefined || TIMEOUT[key as TimeoutKey] === undefined || Number(seconds) > 0xffffffff) {
+      throw new RangeError(`not a timeout: ${part.trim()}`);
+    }
+    timeoutsMs[key as TimeoutKey] = Number(seconds) * SECOND_MS;
+  }
+  return timeoutsMs;
+}

@@ -5,7 +5,7 @@
  * otherwise. Offsets are absolute in the view, which holds a whole batch of frames: a view per packet would cost more
  * than the parse. Bounds are the caller's business, checked once per header before anything is read.
  *
- * Imports nothing. Imported by wire/, track/, engine/.
+ * Imports nothing. Imported by wire/, track/, nat/, engine/.
  */
 
 export function u8(view: DataView, at: number): number {
@@ -52,4 +52,18 @@ export function u16any(view: DataView, at: number): number {
 /** A 16-bit sum made with {@link i32any} and {@link u16any}, in host order. */
 export function hostFromAny(sum: number): number {
   return ((sum & 0xff) << 8) | (sum >>> 8);
+}
+
+export function setU16be(view: DataView, at: number, value: number): void {
+  view.setUint16(at, value, false);
+}
+
+/** 32 bits, signed or not. */
+export function setI32be(view: DataView, at: number, value: number): void {
+  view.setInt32(at, value, false);
+}
+
+/** SCTP sends its CRC32c with the least significant byte first (RFC 9260, appendix A). */
+export function setU32le(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value, true);
 }

@@ -44,3 +44,11 @@ export const FACT_RELATED = 1;
 
 /** IP protocol numbers that have rules of their own (IANA). */
 export const IPPROTO = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58, SCTP: 132 } as const;
+
+/** The PORTS word of a key as seen from the other end. @param protocol IP protocol, without family */
+export function mirrorPorts(protocol: number, ports: number): number {
+  if (protocol === IPPROTO.ICMP || protocol === IPPROTO.ICMPV6) {
+    return (ports & ~0xffff) | ((ports & 0xff) << 8) | ((ports >>> 8) & 0xff);
+  }
+  return (ports << 16) | (ports >>> 16);
+}

@@ -148,7 +148,7 @@ function parseQuotedL4(view: DataView, isIpv6: boolean, end: number, facts: Int3
 }
 
 /** Swaps the two ends of the key. */
-function turnRound(isIpv6: boolean, facts: Int32Array, base: number): void {
+export function turnRound(isIpv6: boolean, facts: Int32Array, base: number): void {
   for (let word = isIpv6 ? 0 : 3; word < 4; word++) {
     const source = facts[base + SRC0 + word];
     facts[base + SRC0 + word] = facts[base + DST0 + word];

@@ -9,7 +9,7 @@ import { ipv4HeaderSumGood } from './checksum.js';
 import { FACT } from './facts.js';
 import { KNOWN } from './known.js';
 
-const { SRC, DST, PROTOCOL, L3, L4, L4_END } = FACT;
+const { SRC, DST, PROTOCOL, L4, L4_END } = FACT;
 const { L3_CHECKSUM_GOOD, L3_CHECKSUM_BAD, NO_CHECKSUMS } = KNOWN;
 const NONE = REASON.none;
 
@@ -35,7 +35,7 @@ function readKey(view: DataView, at: number, facts: Int32Array, base: number): v
 }
 
 /**
- * Checks the header at `at` of a frame that ends at `end` and writes L3, L4, L4_END, the addresses and the protocol.
+ * Checks the header at `at` of a frame that ends at `end` and writes L4, L4_END, the addresses and the protocol.
  * The version nibble is not looked at: the ethertype has decided, as in OVS.
  * @returns a reason; addresses and protocol are also there when it is `ipv4-fragment` (they steer the fragment)
  */
@@ -53,7 +53,6 @@ export function parseIpv4(
   const total = u16be(view, at + TOTAL_LENGTH);
   if (total < length || at + total > end || end - at - total > MAX_PADDING) return REASON['ipv4-total-length'];
 
-  facts[base + L3] = at;
   facts[base + L4] = at + length;
   facts[base + L4_END] = at + total;
   readKey(view, at, facts, base);

@@ -11,7 +11,7 @@ import { i32be, u8, u16be } from './bytes.js';
 import { FACT, FAMILY_IPV6 } from './facts.js';
 import { MAX_PADDING } from './ipv4.js';
 
-const { SRC0, DST0, PROTOCOL, L3, L4, L4_END } = FACT;
+const { SRC0, DST0, PROTOCOL, L4, L4_END } = FACT;
 const NONE = REASON.none;
 
 const HEADER_BYTES = 40;
@@ -87,14 +87,13 @@ function readAddresses(view: DataView, at: number, facts: Int32Array, base: numb
 }
 
 /**
- * Checks the header at `at` of a frame that ends at `end` and writes L3, L4, L4_END, the addresses and the protocol.
+ * Checks the header at `at` of a frame that ends at `end` and writes L4, L4_END, the addresses and the protocol.
  * @returns a reason; the addresses are also there when it is `ipv6-fragment` (they steer the fragment)
  */
 export function parseIpv6(view: DataView, at: number, end: number, facts: Int32Array, base: number): number {
   if (at + HEADER_BYTES > end) return REASON['ipv6-truncated'];
   const payloadEnd = at + HEADER_BYTES + u16be(view, at + PAYLOAD_LENGTH);
   if (payloadEnd > end || end - payloadEnd > MAX_PADDING) return REASON['ipv6-payload-length'];
-  facts[base + L3] = at;
   facts[base + L4_END] = payloadEnd;
   facts[base + PROTOCOL] = FRAGMENT | FAMILY_IPV6;
   readAddresses(view, at, facts, base);

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { REASON, type ReasonName, reasonName } from '../../src/reason.js';
 import { FACT, FACT_RELATED, FACT_WORDS, FAMILY_IPV6, PROTOCOL_MASK } from '../../src/wire/facts.js';
 import { parseFrame } from '../../src/wire/parse.js';
-import { parsePlain } from '../../src/wire/plain.js';
+import { parsePlain } from '../support/plain.js';
 import { GuardedView } from './guarded.js';
 
 /** An odd place, so that nothing is aligned by luck. */

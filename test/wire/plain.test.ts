@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FACT_WORDS } from '../../src/wire/facts.js';
 import { KNOWN } from '../../src/wire/known.js';
-import { parsePlain } from '../../src/wire/plain.js';
 import { frame, icmp, ipv4, ipv6, raw, sctp, snap, tcp, udp } from '../support/frames.js';
+import { parsePlain } from '../support/plain.js';
 import { GuardedView } from './guarded.js';
 import { parse } from './parsed.js';
 

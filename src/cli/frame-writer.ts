@@ -1,0 +1,61 @@
+/**
+ * `--write`: the frames as they leave the engine, as a capture.
+ *
+ * A frame keeps the time at which it was captured and the link type of the capture. With flow tables a packet that went
+ * out by no port is left out, and one that went out by several is written as it left last.
+ *
+ * Imports engine/packet, pcap/writer. Imported by feed and replay.
+ */
+import { PACKET } from '../engine/packet.js';
+import { CaptureWriter } from '../pcap/writer.js';
+
+export class FrameWriter {
+  readonly #path: string;
+  readonly #needsOutput: boolean;
+  /** Capture times and lengths on the wire of the packets under way, as rings of a power of two. */
+  readonly #times: Float64Array;
+  readonly #lengths: Float64Array;
+  #writer: CaptureWriter | undefined;
+  #linkType = 0;
+  #pushed = 0;
+  #left = 0;
+
+  /** @param underWay packets that can be under way at once. @param needsOutput leave out what no port was named for */
+  constructor(path: string, underWay: number, needsOutput: boolean) {
+    this.#path = path;
+    this.#needsOutput = needsOutput;
+    const size = 2 ** Math.ceil(Math.log2(underWay));
+    this.#times = new Float64Array(size);
+    this.#lengths = new Float64Array(size);
+  }
+
+  /**
+   * A packet goes in.
+   * @throws Error when the capture changes its link type, which a classic pcap cannot say, or cannot be created
+   */
+  pushed(timeMs: number, originalLength: number, linkType: number): void {
+    if (this.#writer === undefined) {
+      this.#linkType = linkType;
+      this.#writer = CaptureWriter.create(this.#path, { linkType, nanoseconds: false });
+    }
+    if (linkType !== this.#linkType) throw new Error(`${this.#path}: cannot hold packets of two link types`);
+    const at = this.#pushed++ & (this.#times.length - 1);
+    this.#times[at] = timeMs;
+    this.#lengths[at] = originalLength;
+  }
+
+  /** It comes out: the words of PACKET from `at` on, and the memory of its frame. */
+  left(words: Int32Array, at: number, bytes: Uint8Array): void {
+    const place = this.#left++ & (this.#times.length - 1);
+    if (this.#needsOutput && words[at + PACKET.OUTPUTS] === 0) return;
+    const start = words[at + PACKET.FRAME_OFFSET];
+    const end = start + words[at + PACKET.FRAME_LENGTH];
+    this.#writer?.write(this.#times[place], bytes, start, end, this.#lengths[place]);
+  }
+
+  /** Writes what is left and closes the file; an empty capture when no packet came. */
+  close(): void {
+    this.#writer ??= CaptureWriter.create(this.#path, { linkType: 1, nanoseconds: false });
+    this.#writer.close();
+  }
+}

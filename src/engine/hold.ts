@@ -1,0 +1,57 @@
+/**
+ * The one lock that a thread may hold: going to a region and leaving it.
+ *
+ * A connection under NAT has two entries in the index, and the second may be in another region than its record. Such an
+ * entry is removed when the thread holds no lock: removeConnectionLocked() notes it in `leaving`, and leaving the
+ * region does the rest. Until then the entry names a record that is dead or another's, which every lookup notices,
+ * because it compares the key under the lock of the record's region.
+ *
+ * Imports clock, tracker, sharedarraybuffer-hashmap. Imported by engine/ and control/.
+ */
+import { leaveLocked, lockRegion, regionAt, unlockRegion } from '../sharedarraybuffer-hashmap/index.js';
+import { REGION_CLOCK } from './clock.js';
+import { LEAVING_WORDS, NO_REGION, type Tracker } from './tracker.js';
+
+/**
+ * Locks a region, after leaving the one that is held.
+ * @returns false when it stays locked by others; no region is held then
+ */
+export function holdRegion(tracker: Tracker, region: number): boolean {
+  if (tracker.held === region) return true;
+  leaveRegion(tracker);
+  if (!lockRegion(tracker.map, region, tracker.owner)) return false;
+  tracker.held = region;
+  tracker.latestMs = 0;
+  return true;
+}
+
+/** Frees the region that is held, if any, and leaves it the time of its latest packet: the sweeper goes by that. */
+export function leaveRegion(tracker: Tracker): void {
+  const { map, doubles, held, latestMs } = tracker;
+  if (held === NO_REGION) return;
+  const clock = (regionAt(map, held) + REGION_CLOCK) >>> 1;
+  if (latestMs > doubles[clock]) doubles[clock] = latestMs;
+  tracker.held = NO_REGION;
+  unlockRegion(map, held);
+  if (tracker.leavingCount > 0) removeLeaving(tracker);
+}
+
+/** Notes an entry to be removed once no lock is held. */
+export function noteLeaving(tracker: Tracker, region: number, hash: number, record: number): void {
+  const at = tracker.leavingCount++ * LEAVING_WORDS;
+  tracker.leaving[at] = region;
+  tracker.leaving[at + 1] = hash;
+  tracker.leaving[at + 2] = record;
+}
+
+function removeLeaving(tracker: Tracker): void {
+  const { map, leaving, owner } = tracker;
+  for (let index = 0; index < tracker.leavingCount; index++) {
+    const at = index * LEAVING_WORDS;
+    const region = leaving[at];
+    if (!lockRegion(map, region, owner)) continue;
+    leaveLocked(map, region, leaving[at + 1], leaving[at + 2]);
+    unlockRegion(map, region);
+  }
+  tracker.leavingCount = 0;
+}

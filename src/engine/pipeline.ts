@@ -1,0 +1,172 @@
+/**
+ * Flow tables in front of the tracker: each packet of a shard runs through the rules, whose ct() actions are executed
+ * on the spot, and the packet's row says in the end where it went.
+ *
+ * A packet runs to its end before the next one begins, as in OVS when packets come one by one: what one commits the
+ * next one finds.
+ *
+ * Imports action, packet, process, tracker, flows/. Imported by local.ts, engine.ts and workers/.
+ */
+import {
+  type CtSpec,
+  FLOW_OUTCOME,
+  type FlowContext,
+  type FlowMachine,
+  loadFlows,
+  type PortNames,
+  parseFlows,
+  runFlows,
+} from '../flows/index.js';
+import type { NatAction } from '../nat/spec.js';
+import { REASON } from '../reason.js';
+import type { CtAction } from './action.js';
+import { PACKET, PACKET_WORDS } from './packet.js';
+import { processPackets } from './process.js';
+import type { Tracker } from './tracker.js';
+
+const { ACTION, STATE, REASON: P_REASON, FRAME_OFFSET, FRAME_LENGTH, OUTPUTS, OUTPUT } = PACKET;
+/** Words of a row from ct_state on: what ct_clear resets, and what is told of a packet as it left. */
+const TRACKING_WORDS = PACKET.OUTPUTS - STATE;
+
+/** Rules, and the names that they call ports by. */
+export interface FlowRules {
+  /** In the syntax of `ovs-ofctl add-flows`. */
+  readonly text: string;
+  /** Names of the ports 1, 2, … in order, or by number. */
+  readonly ports?: PortNames;
+}
+
+/** The action of the engine that does what a rule's ct() asks for. @throws Error for what is not supported */
+export function actionOf(spec: CtSpec): CtAction {
+  if (spec.variesByPacket) throw new Error('a zone, mark or label from a field is not supported');
+  if (spec.alg !== undefined) throw new Error(`alg=${spec.alg} is not supported`);
+  return {
+    zone: spec.zone,
+    commit: spec.commit,
+    force: spec.force,
+    ...(spec.mark ? { mark: spec.mark } : {}),
+    ...(spec.label ? { label: spec.label } : {}),
+    ...(spec.nat ? { nat: natOf(spec.nat) } : {}),
+  };
+}
+
+function natOf(nat: NonNullable<CtSpec['nat']>): NatAction {
+  const { kind, addresses, ports, random, hash, persistent } = nat;
+  return {
+    kind,
+    random,
+    hash,
+    persistent,
+    ...(addresses ? { minAddress: addressText(addresses, 'min'), maxAddress: addressText(addresses, 'max') } : {}),
+    ...(ports ? { minPort: ports.min, maxPort: ports.max } : {}),
+  };
+}
+
+type Addresses = NonNullable<NonNullable<CtSpec['nat']>['addresses']>;
+
+function addressText(addresses: Addresses, end: 'min' | 'max'): string {
+  const groups = addresses.isIpv6 ? 8 : 4;
+  const bits = addresses.isIpv6 ? 16n : 8n;
+  const value = addresses[end];
+  const parts = Array.from({ length: groups }, (_, group) => {
+    const part = (value >> (bits * BigInt(groups - 1 - group))) & ((1n << bits) - 1n);
+    return part.toString(addresses.isIpv6 ? 16 : 10);
+  });
+  return parts.join(addresses.isIpv6 ? ':' : '.');
+}
+
+/** Rows and frames that packets are run in; a ring, or a batch. */
+export interface PacketMemory {
+  readonly packets: Int32Array;
+  readonly times: Float64Array;
+  readonly bytes: Uint8Array;
+  readonly frames: DataView;
+}
+
+/** Longest frame that a row can name: what the producer cuts frames to. */
+const MAX_FRAME = 256 * 1024;
+
+export class Pipeline implements FlowContext {
+  readonly #tracker: Tracker;
+  readonly #machine: FlowMachine;
+  readonly #define: (action: CtAction) => number;
+  #memory: PacketMemory;
+  /** The packet as it left last: its row from STATE on, and its frame. */
+  readonly #leftWords = new Int32Array(TRACKING_WORDS);
+  readonly #leftFrame = new Uint8Array(MAX_FRAME);
+  #outputs = 0;
+  #port = 0;
+
+  /**
+   * @param define takes an action and gives its number: the first thread defines them, the others count along
+   * @throws FlowError for a rule that is wrong, Error for an action that is not supported
+   */
+  constructor(tracker: Tracker, memory: PacketMemory, rules: FlowRules, define: (action: CtAction) => number) {
+    this.#tracker = tracker;
+    this.#memory = memory;
+    this.#define = define;
+    this.#machine = loadFlows(parseFlows(rules.text, rules.ports ? { ports: rules.ports } : {}), this);
+  }
+
+  get frames(): DataView {
+    return this.#memory.frames;
+  }
+
+  get packets(): Int32Array {
+    return this.#memory.packets;
+  }
+
+  /** Goes over to other memory, such as the next batch's. */
+  use(memory: PacketMemory): void {
+    this.#memory = memory;
+  }
+
+  defineAction(spec: CtSpec): number {
+    return this.#define(actionOf(spec));
+  }
+
+  ct(packet: number, action: number): boolean {
+    const { packets, times } = this.#memory;
+    packets[packet + ACTION] = action;
+    processPackets(this.#tracker, packets, times, packet / PACKET_WORDS, 1);
+    return true;
+  }
+
+  ctClear(packet: number): void {
+    this.packets.fill(0, packet + STATE, packet + STATE + TRACKING_WORDS);
+  }
+
+  output(packet: number, port: number): void {
+    const { packets, bytes } = this.#memory;
+    this.#outputs++;
+    this.#port = port;
+    for (let word = 0; word < TRACKING_WORDS; word++) this.#leftWords[word] = packets[packet + STATE + word];
+    const from = packets[packet + FRAME_OFFSET];
+    for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) this.#leftFrame[byte] = bytes[from + byte];
+  }
+
+  /**
+   * Runs `count` packets from number `first` on, each with the port in its ACTION word. A packet that leaves has the
+   * row and the frame that it left with, the last time; one that does not has what became of it.
+   */
+  run(first: number, count: number): void {
+    const { packets, bytes } = this.#memory;
+    this.#tracker.frames = this.#memory.frames;
+    for (let packet = first * PACKET_WORDS; packet < (first + count) * PACKET_WORDS; packet += PACKET_WORDS) {
+      const inPort = packets[packet + ACTION];
+      this.#outputs = 0;
+      this.#port = 0;
+      this.ctClear(packet);
+      const outcome = runFlows(this.#machine, packet, inPort);
+      packets[packet + ACTION] = inPort;
+      packets[packet + OUTPUTS] = this.#outputs;
+      packets[packet + OUTPUT] = this.#port;
+      if (this.#outputs > 0) {
+        for (let word = 0; word < TRACKING_WORDS; word++) packets[packet + STATE + word] = this.#leftWords[word];
+        const to = packets[packet + FRAME_OFFSET];
+        for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) bytes[to + byte] = this.#leftFrame[byte];
+      }
+      if (outcome !== FLOW_OUTCOME.NONE) packets[packet + P_REASON] = REASON['flow-limit'];
+    }
+  }
+}

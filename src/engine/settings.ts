@@ -1,0 +1,110 @@
+/**
+ * What can be changed while packets flow: the maximum of connections, limits per zone, timeout policies, the check of
+ * sequence numbers and the sweeper's interval. Every change counts from the next batch on.
+ *
+ * Lowering a limit removes nothing; it refuses new connections until enough have ended (as in OVS).
+ *
+ * Imports memory, track/timeouts. Imported by engine.ts, local.ts and the public API.
+ */
+import { type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
+import { CONTROL, type EngineMemory, ZONES } from './memory.js';
+
+/** Largest limit of a zone: the words that hold it have 31 bits, one value means "none". */
+const MAX_LIMIT = 0x7ffffffd;
+const DAY_MS = 86_400_000;
+
+function checkWhole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
+}
+
+export class Settings {
+  readonly #memory: EngineMemory;
+  readonly #capacity: number;
+
+  constructor(memory: EngineMemory) {
+    this.#memory = memory;
+    this.#capacity = Atomics.load(memory.control, CONTROL.MAX_CONNECTIONS); // what the table was made for
+  }
+
+  /** Connections that may exist (`dpctl/ct-get-maxconns`). */
+  get maxConnections(): number {
+    return Atomics.load(this.#memory.control, CONTROL.MAX_CONNECTIONS); // a setting
+  }
+
+  /** @throws RangeError beyond what the engine was opened with: its memory is fixed */
+  set maxConnections(limit: number) {
+    checkWhole('maxConnections', limit, 0, this.#capacity);
+    Atomics.store(this.#memory.control, CONTROL.MAX_CONNECTIONS, limit); // a setting
+  }
+
+  /** Connections that exist, ended ones that no sweep has removed included (`dpctl/ct-get-nconns`). */
+  get connectionCount(): number {
+    return Atomics.load(this.#memory.control, CONTROL.CONNECTIONS); // a count
+  }
+
+  /** TCP sequence numbers are checked (`dpctl/ct-get-tcp-seq-chk`). */
+  get checksSequence(): boolean {
+    return Atomics.load(this.#memory.control, CONTROL.CHECKS_SEQUENCE) === 1; // a setting
+  }
+
+  set checksSequence(isOn: boolean) {
+    Atomics.store(this.#memory.control, CONTROL.CHECKS_SEQUENCE, isOn ? 1 : 0); // a setting
+  }
+
+  /** Pause of the sweeper between two passes, in milliseconds (`dpctl/ct-get-sweep-interval`). */
+  get sweepIntervalMs(): number {
+    return Atomics.load(this.#memory.control, CONTROL.SWEEP_INTERVAL_MS); // a setting
+  }
+
+  set sweepIntervalMs(ms: number) {
+    checkWhole('sweepIntervalMs', ms, 1, DAY_MS);
+    Atomics.store(this.#memory.control, CONTROL.SWEEP_INTERVAL_MS, ms); // a setting
+    Atomics.add(this.#memory.control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
+    Atomics.notify(this.#memory.control, CONTROL.SWEEP_WAKE);
+  }
+
+  /** Limit of zones that have none of their own; 0: none. */
+  get defaultZoneLimit(): number {
+    return Atomics.load(this.#memory.control, CONTROL.DEFAULT_ZONE_LIMIT); // a setting
+  }
+
+  set defaultZoneLimit(limit: number) {
+    checkWhole('defaultZoneLimit', limit, 0, MAX_LIMIT);
+    Atomics.store(this.#memory.control, CONTROL.DEFAULT_ZONE_LIMIT, limit); // a setting
+  }
+
+  /**
+   * Limits a zone; 0 allows no connection, undefined takes the limit away (`dpctl/ct-set-limits`, `ct-del-limits`).
+   * @throws RangeError when zone or limit are out of range
+   */
+  setZoneLimit(zone: number, limit: number | undefined): void {
+    checkWhole('zone', zone, 0, ZONES - 1);
+    if (limit !== undefined) checkWhole('limit', limit, 0, MAX_LIMIT);
+    Atomics.store(this.#memory.zoneLimits, zone, limit === undefined ? 0 : limit + 1); // a setting
+  }
+
+  /** Limit of a zone, undefined when it has none of its own, and its connections. */
+  zoneLimit(zone: number): { readonly limit: number | undefined; readonly count: number } {
+    checkWhole('zone', zone, 0, ZONES - 1);
+    const stored = Atomics.load(this.#memory.zoneLimits, zone); // a setting
+    const count = Atomics.load(this.#memory.zoneCounts, zone); // a count
+    return { limit: stored === 0 ? undefined : stored - 1, count };
+  }
+
+  /**
+   * Creates or replaces a timeout policy: what is not named gets its default. Connections that have the policy follow
+   * it from their next packet on.
+   * @param policy 0 to 255; 0 is what connections have by default
+   * @param timeoutsMs milliseconds by OVS's key
+   * @throws RangeError when a number is out of range or a key is unknown
+   */
+  setTimeoutPolicy(policy: number, timeoutsMs: Partial<Record<TimeoutKey, number>>): void {
+    writeTimeoutPolicy(this.#memory.timeoutsMs, policy, timeoutsMs);
+  }
+
+  /** Deletes a timeout policy: connections that have it follow the defaults, as in OVS. */
+  deleteTimeoutPolicy(policy: number): void {
+    writeTimeoutPolicy(this.#memory.timeoutsMs, policy, {});
+  }
+}

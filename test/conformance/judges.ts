@@ -1,0 +1,199 @@
+/**
+ * Two judges of the same packets under the same flow rules: a live Open vSwitch, and the engine on this thread. Their
+ * answers have one form, so that a test compares texts.
+ *
+ * Imports support/ovs, the engine. Imported by the tests of this folder.
+ */
+import { dumpConnections, formatConnection, formatCtState, LocalEngine, PACKET, PacketBatch } from '../../src/index.js';
+import { FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { type OriginalTuple, Ovs, type OvsReport, REPORT_TABLE } from '../support/ovs.js';
+
+/** A packet that goes in. */
+export interface Step {
+  readonly frame: Uint8Array;
+  /** Port on which it arrives, 1 to 3. Default 1. */
+  readonly port?: number;
+  /** When, in milliseconds since the start; steps are in order. Default: when the one before it came. */
+  readonly atMs?: number;
+}
+
+/** What was said of a packet as it left; undefined when it did not. */
+export interface Answer {
+  readonly state: string;
+  readonly zone: number;
+  readonly mark: number;
+  readonly label: bigint;
+  /** The original direction of its connection, as text; empty when it has none. */
+  readonly original: string;
+  readonly frame: Buffer;
+}
+
+export interface Judge {
+  /** Judges packets in order. */
+  send(steps: readonly Step[]): Promise<(Answer | undefined)[]>;
+  /** Lets time pass. */
+  waitUntil(ms: number): Promise<void>;
+  /** The connections as `dpctl/dump-conntrack -m -s` prints them, sorted. */
+  dump(): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+/** Where rules send a packet that is to leave; each judge has its own rule there. */
+export const LEAVE = REPORT_TABLE;
+/** What the rules of the engine need in addition. */
+export const LEAVE_RULE = `table=${LEAVE},actions=output:9\n`;
+
+/** Consecutive steps of one moment. */
+function* moments(steps: readonly Step[]): Generator<{ atMs: number | undefined; group: Step[] }> {
+  for (let from = 0; from < steps.length; ) {
+    const { atMs } = steps[from];
+    let to = from + 1;
+    while (to < steps.length && (steps[to].atMs ?? atMs) === atMs) to++;
+    yield { atMs, group: steps.slice(from, to) };
+    from = to;
+  }
+}
+
+export class OvsJudge implements Judge {
+  readonly #ovs: Ovs;
+  #nowMs = 0;
+  #sent = 0;
+
+  private constructor(ovs: Ovs) {
+    this.#ovs = ovs;
+  }
+
+  static async start(flows: string): Promise<OvsJudge> {
+    return new OvsJudge(await Ovs.start({ flows }));
+  }
+
+  async send(steps: readonly Step[]): Promise<(Answer | undefined)[]> {
+    const answers: (Answer | undefined)[] = [];
+    for (const { atMs, group } of moments(steps)) {
+      if (atMs !== undefined) await this.waitUntil(atMs);
+      const reports = await this.#ovs.inject(
+        group.map(({ frame, port }) => ({ data: frame, ...(port === undefined ? {} : { port }) })),
+      );
+      const byNumber = new Map(reports.map(report => [report.packet, report]));
+      for (let index = 0; index < group.length; index++) answers.push(ovsAnswer(byNumber.get(++this.#sent)));
+    }
+    return answers;
+  }
+
+  async waitUntil(ms: number): Promise<void> {
+    if (ms > this.#nowMs) await this.#ovs.warp(ms - this.#nowMs);
+    this.#nowMs = Math.max(this.#nowMs, ms);
+  }
+
+  dump(): Promise<string[]> {
+    return this.#ovs.dump('-m', '-s');
+  }
+
+  close(): Promise<void> {
+    return this.#ovs.stop();
+  }
+}
+
+function ovsAnswer(report: OvsReport | undefined): Answer | undefined {
+  if (report === undefined) return undefined;
+  const { state, zone, mark, label, original, frame } = report;
+  return { state, zone, mark, label, original: original === undefined ? '' : tupleText(original), frame };
+}
+
+function tupleText({ protocol, source, sourcePort, destination, destinationPort }: OriginalTuple): string {
+  return `${protocol} ${source} ${sourcePort} > ${destination} ${destinationPort}`;
+}
+
+const MAX_FRAME = 1 << 18;
+
+export class LocalJudge implements Judge {
+  readonly #engine: LocalEngine;
+  readonly #batch = new PacketBatch(1, MAX_FRAME);
+  #nowMs = 0;
+
+  constructor(flows: string) {
+    this.#engine = new LocalEngine({ maxConnections: 10_000, flows: { text: flows + LEAVE_RULE } });
+  }
+
+  async send(steps: readonly Step[]): Promise<(Answer | undefined)[]> {
+    return steps.map(({ frame, port = 1, atMs = this.#nowMs }) => {
+      this.#nowMs = Math.max(this.#nowMs, atMs);
+      this.#batch.clear();
+      this.#batch.add(frame, this.#nowMs, { action: port });
+      this.#engine.execute(this.#batch);
+      return localAnswer(this.#batch);
+    });
+  }
+
+  async waitUntil(ms: number): Promise<void> {
+    this.#nowMs = Math.max(this.#nowMs, ms);
+  }
+
+  async dump(): Promise<string[]> {
+    const options = { more: true, statisticsAtMs: this.#nowMs };
+    return [...dumpConnections(this.#engine.tracker, this.#nowMs)]
+      .map(entry => formatConnection(entry, options))
+      .sort();
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Of the only packet in the batch. */
+function localAnswer(batch: PacketBatch): Answer | undefined {
+  const { packets: words } = batch;
+  if (words[PACKET.OUTPUTS] === 0) return undefined;
+  const start = words[PACKET.FRAME_OFFSET];
+  return {
+    state: formatCtState(batch.state(0)),
+    zone: batch.zone(0),
+    mark: batch.mark(0),
+    label: batch.label(0),
+    original: localTuple(words),
+    frame: Buffer.from(batch.bytes.subarray(start, start + words[PACKET.FRAME_LENGTH])),
+  };
+}
+
+function localTuple(words: Int32Array): string {
+  const key = words[PACKET.TUPLE_PROTOCOL];
+  if (key === 0) return '';
+  const isIpv6 = (key & FAMILY_IPV6) !== 0;
+  const ports = words[PACKET.TUPLE_PORTS];
+  return tupleText({
+    protocol: key & 0xff,
+    source: addressText(words, PACKET.TUPLE_SRC, isIpv6),
+    destination: addressText(words, PACKET.TUPLE_DST, isIpv6),
+    sourcePort: ports >>> 16,
+    destinationPort: ports & 0xffff,
+  });
+}
+
+/** IPv6 in eight groups without abbreviation. */
+function addressText(words: Int32Array, at: number, isIpv6: boolean): string {
+  const bytes = Buffer.alloc(16);
+  for (let word = 0; word < 4; word++) bytes.writeInt32BE(words[at + word], word * 4);
+  if (!isIpv6) return bytes.subarray(12).join('.');
+  return Array.from({ length: 8 }, (_, group) => bytes.readUInt16BE(group * 2).toString(16)).join(':');
+}
+
+/** An answer as a line; the frame in hexadecimals, since every byte counts. */
+export function answerText(answer: Answer | undefined): string {
+  if (answer === undefined) return 'did not leave';
+  const { state, zone, mark, label, original, frame } = answer;
+  return `${state} zone=${zone} mark=${mark} label=0x${label.toString(16)} [${original}] ${frame.toString('hex')}`;
+}
+
+export interface Outcome {
+  readonly answers: readonly string[];
+  readonly dump: readonly string[];
+}
+
+/** Shows a judge all packets, closes it, and gives what it said. */
+export async function outcomeOf(judge: Judge, steps: readonly Step[]): Promise<Outcome> {
+  try {
+    const answers = await judge.send(steps);
+    return { answers: answers.map(answerText), dump: await judge.dump() };
+  } finally {
+    await judge.close();
+  }
+}
