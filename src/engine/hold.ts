@@ -21,7 +21,7 @@ export function holdRegion(tracker: Tracker, region: number): boolean {
   leaveRegion(tracker);
   if (!lockRegion(tracker.map, region, tracker.owner)) return false;
   tracker.held = region;
-  tracker.latestMs = 0;
+  tracker.latestMs[0] = 0;
   return true;
 }
 
@@ -30,7 +30,7 @@ export function leaveRegion(tracker: Tracker): void {
   const { map, doubles, held, latestMs } = tracker;
   if (held === NO_REGION) return;
   const clock = (regionAt(map, held) + REGION_CLOCK) >>> 1;
-  if (latestMs > doubles[clock]) doubles[clock] = latestMs;
+  if (latestMs[0] > doubles[clock]) doubles[clock] = latestMs[0];
   tracker.held = NO_REGION;
   unlockRegion(map, held);
   if (tracker.leavingCount > 0) removeLeaving(tracker);

@@ -79,7 +79,7 @@ export function judgePlainRows(
 ): number {
   const { words, doubles, facts, actions, counts, held, map } = tracker;
   const { recordsAt, recordWords } = map;
-  let { latestMs } = tracker;
+  let latestMs = tracker.latestMs[0];
   let index = from;
   for (; index < count; index++) {
     const base = index * ROW_WORDS;
@@ -109,7 +109,7 @@ export function judgePlainRows(
       packets[packet + STATE] !== 0 ||
       (actions[action + A_FLAGS] & NOT_PLAIN) !== 0 ||
       (words[at + STATUS] & STATUS_NOT_PLAIN) !== 0 ||
-      nowMs >= doubles[(at + EXPIRES) >>> 1]
+      !(nowMs < doubles[(at + EXPIRES) >>> 1])
     ) {
       break;
     }
@@ -134,7 +134,7 @@ export function judgePlainRows(
     packets[packet + P_GENERATION] = words[at + GENERATION];
     counts[REASON_COUNTS_AT + reason]++;
   }
-  tracker.latestMs = latestMs;
+  tracker.latestMs[0] = latestMs;
   return index;
 }
 

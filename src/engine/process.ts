@@ -101,7 +101,7 @@ function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, fi
     return;
   }
   const nowMs = times[(packet + TIME) >>> 1];
-  if (nowMs > tracker.latestMs) tracker.latestMs = nowMs;
+  if (nowMs > tracker.latestMs[0]) tracker.latestMs[0] = nowMs;
   judgePacket(tracker, packets, packet, index, region, nowMs);
 }
 

@@ -54,9 +54,10 @@ export interface Tracker extends TrackContext {
   frames: DataView;
   /** Read from the settings once per batch. */
   checksSequence: boolean;
-  /** The region whose lock this thread holds, or NO_REGION; and the time of the latest packet judged since. */
+  /** The region whose lock this thread holds, or NO_REGION. */
   held: number;
-  latestMs: number;
+  /** One double: the time of the latest packet judged since. In an object's field it would be a new number each time. */
+  readonly latestMs: Float64Array;
   /** First word of the row of `facts` behind the batch's: the key of a reply direction that NAT considers. */
   readonly replyRow: number;
   readonly choice: Int32Array;
@@ -87,7 +88,7 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
     held: NO_REGION,
-    latestMs: 0,
+    latestMs: new Float64Array(1),
     replyRow: MAX_BATCH * ROW_WORDS,
     choice: new Int32Array(CHOICE_WORDS),
     random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,

@@ -23,7 +23,10 @@ export function expiryOf(doubles: Float64Array, conn: number): number {
   return doubles[(conn + EXPIRES) >>> 1];
 }
 
-/** True when the connection at word `conn` is over: at its very millisecond, as in OVS. */
+/**
+ * True when the connection at word `conn` is over: at its very millisecond, as in OVS. Asked the other way round, so
+ * that an end that is no number, from a packet whose time was none, has come.
+ */
 export function isExpired(doubles: Float64Array, conn: number, nowMs: number): boolean {
-  return nowMs >= doubles[(conn + EXPIRES) >>> 1];
+  return !(nowMs < doubles[(conn + EXPIRES) >>> 1]);
 }
