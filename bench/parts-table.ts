@@ -69,7 +69,8 @@ function findInRow(engine: LocalEngine, slot: number): number {
   const { tracker } = engine;
   const base = slot * FACT_WORDS;
   const { facts } = tracker;
-  return findConnectionLocked(tracker, REGION, base, facts[base + FACT.PROTOCOL], facts[base + FACT.HASH], PACKET_MS);
+  tracker.now[0] = PACKET_MS;
+  return findConnectionLocked(tracker, REGION, base, facts[base + FACT.PROTOCOL], facts[base + FACT.HASH]);
 }
 
 /** Both parts hold the one lock for good: nobody else is there. */
@@ -182,11 +183,12 @@ function updatePart(mix: Mix, what: string, seed: number): Part {
     run() {
       let refused = 0;
       let sum = 0;
+      tracker.now[0] = PACKET_MS;
       for (let slot = 0; slot < COUNT; slot++) {
         const base = slot * FACT_WORDS;
         const isReply = (found[slot] & 1) === 1;
         const at = recordAt(map, found[slot] >>> 1);
-        const result = updateConnection(tracker, at, facts[base + FACT.PROTOCOL], base, isReply, PACKET_MS);
+        const result = updateConnection(tracker, at, facts[base + FACT.PROTOCOL], base, isReply);
         if (result !== UPDATE.VALID && result !== UPDATE.VALID_NEW) refused++;
         sum += result;
       }

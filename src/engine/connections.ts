@@ -35,7 +35,7 @@ import {
   STATUS_REVERSED,
   zoneOf,
 } from '../track/connection.js';
-import { isExpired } from '../track/expiry.js';
+import { hasEnded } from '../track/expiry.js';
 import type { L4Protocol } from '../track/protocol.js';
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
 import { holdRegion, noteLeaving } from './hold.js';
@@ -124,8 +124,8 @@ function compareKey(tracker: Tracker, record: number, base: number, key: number,
 }
 
 /** What a match is returned as: see findConnectionLocked(). */
-function answer(tracker: Tracker, record: number, direction: number, nowMs: number): number {
-  return isExpired(tracker.doubles, recordAt(tracker.map, record), nowMs) ? -record : record * 2 + direction;
+function answer(tracker: Tracker, record: number, direction: number): number {
+  return hasEnded(tracker, recordAt(tracker.map, record)) ? -record : record * 2 + direction;
 }
 
 /**
@@ -138,10 +138,9 @@ export function checkCandidateLocked(
   base: number,
   key: number,
   hash: number,
-  nowMs: number,
 ): number {
   const direction = compareKey(tracker, record, base, key, hash);
-  return direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction, nowMs);
+  return direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction);
 }
 
 function isOwnRecord(map: SharedMap, region: number, record: number): boolean {
@@ -164,7 +163,6 @@ export function findConnectionLocked(
   base: number,
   key: number,
   hash: number,
-  nowMs: number,
 ): number {
   const { map } = tracker;
   let ended = NOT_FOUND;
@@ -175,29 +173,21 @@ export function findConnectionLocked(
     if (!isOwnRecord(map, region, record)) foreign++;
     else {
       const direction = compareKey(tracker, record, base, key, hash);
-      const found = direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction, nowMs);
+      const found = direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction);
       if (found > 0) return found;
       if (found < 0) ended = found;
     }
     slot = nextCandidateLocked(map, region, hash, slot);
   }
   for (let nth = 0; nth < foreign; nth++) {
-    const found = findForeign(tracker, region, nth, base, key, hash, nowMs);
+    const found = findForeign(tracker, region, nth, base, key, hash);
     if (found > 0 || tracker.held === NO_REGION) return found;
   }
   return ended;
 }
 
 /** The `nth` candidate whose record lies in another region, if it is the packet's. Its region is then held. */
-function findForeign(
-  tracker: Tracker,
-  region: number,
-  nth: number,
-  base: number,
-  key: number,
-  hash: number,
-  nowMs: number,
-): number {
+function findForeign(tracker: Tracker, region: number, nth: number, base: number, key: number, hash: number): number {
   const { map } = tracker;
   let left = nth;
   let slot = firstCandidateLocked(map, region, hash);
@@ -207,7 +197,7 @@ function findForeign(
   if (slot === NO_SLOT) return NOT_FOUND;
   const record = recordInSlot(map, slot);
   if (!mayBeReply(tracker, record, base, key) || !holdRegion(tracker, regionOfRecord(map, record))) return NOT_FOUND;
-  const found = checkCandidateLocked(tracker, record, base, key, hash, nowMs);
+  const found = checkCandidateLocked(tracker, record, base, key, hash);
   if (found <= 0) holdRegion(tracker, region);
   return Math.max(found, NOT_FOUND);
 }
@@ -223,22 +213,15 @@ function mayBeReply(tracker: Tracker, record: number, base: number, key: number)
  * True when a tuple is that of a connection in either direction, or reserved for one that is being made: it cannot be
  * the reply direction of another. The region of the tuple is held.
  */
-export function isTakenLocked(
-  tracker: Tracker,
-  region: number,
-  base: number,
-  key: number,
-  hash: number,
-  nowMs: number,
-): boolean {
-  const { map, doubles } = tracker;
+export function isTakenLocked(tracker: Tracker, region: number, base: number, key: number, hash: number): boolean {
+  const { map } = tracker;
   let slot = firstCandidateLocked(map, region, hash);
   while (slot !== NO_SLOT) {
     const record = recordInSlot(map, slot);
     const isSame =
       mayBeReply(tracker, record, base, key) ||
       (isOwnRecord(map, region, record) && compareKey(tracker, record, base, key, hash) !== DIFFERENT);
-    const isOver = isLive(map, record) && isExpired(doubles, recordAt(map, record), nowMs);
+    const isOver = isLive(map, record) && hasEnded(tracker, recordAt(map, record));
     if (isSame && !isOver) return true;
     slot = nextCandidateLocked(map, region, hash, slot);
   }
@@ -296,9 +279,8 @@ export function createConnectionLocked(
   hash: number,
   protocol: L4Protocol,
   policy: number,
-  nowMs: number,
 ): number {
-  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy, nowMs);
+  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy);
   if (record < 0 || insertLocked(tracker.map, region, hash, record)) return record;
   abandonConnectionLocked(tracker, record);
   return -REASON['table-memory'];
@@ -315,7 +297,6 @@ export function prepareConnectionLocked(
   key: number,
   protocol: L4Protocol,
   policy: number,
-  nowMs: number,
 ): number {
   const reason = reserveConnection(tracker.memory, zoneOf(key));
   if (reason !== REASON.none) return -reason;
@@ -325,7 +306,7 @@ export function prepareConnectionLocked(
     return -REASON['table-memory'];
   }
   tracker.words[recordAt(tracker.map, record) + STATUS] = policy << STATUS_POLICY_SHIFT;
-  protocol.create(tracker, recordAt(tracker.map, record), base, nowMs);
+  protocol.create(tracker, recordAt(tracker.map, record), base);
   return record;
 }
 

@@ -77,7 +77,7 @@ export function judgePlainRows(
   from: number,
   count: number,
 ): number {
-  const { words, doubles, facts, actions, counts, held, map } = tracker;
+  const { words, doubles, facts, actions, counts, held, map, now } = tracker;
   const { recordsAt, recordWords } = map;
   let latestMs = tracker.latestMs[0];
   let index = from;
@@ -113,7 +113,8 @@ export function judgePlainRows(
     ) {
       break;
     }
-    const result = updateConnection(tracker, at, key, base, !isOriginal, nowMs);
+    now[0] = nowMs;
+    const result = updateConnection(tracker, at, key, base, !isOriginal);
     if (result === REPLACE) break;
     if (nowMs > latestMs) latestMs = nowMs;
     let state = EST | (isOriginal ? 0 : RPL);
@@ -150,7 +151,6 @@ export function judgePacket(
   packet: number,
   index: number,
   region: number,
-  nowMs: number,
 ): void {
   const base = index * ROW_WORDS;
   const { facts, actions } = tracker;
@@ -166,7 +166,7 @@ export function judgePacket(
   let record = state === 0 ? NONE : judgedConnection(tracker, packets, packet, region, flags);
   if (record === NONE) {
     const wasTranslated = (state & TRANSLATED) !== 0;
-    let found = findPacket(tracker, index, region, key, wasTranslated, nowMs);
+    let found = findPacket(tracker, index, region, key, wasTranslated);
     isReply = ((found & 1) === 1) !== wasTranslated;
     if ((flags & ACTION_FORCE) !== 0 && found > 0 && isReply) {
       removeConnectionLocked(tracker, found >>> 1, EVENT.replaced);
@@ -176,7 +176,7 @@ export function judgePacket(
     if (found > 0) {
       record = found >>> 1;
       const conn = recordAt(tracker.map, record);
-      const result = isRelated ? VALID : updateConnection(tracker, conn, key, base, isReply, nowMs);
+      const result = isRelated ? VALID : updateConnection(tracker, conn, key, base, isReply);
       if (isRelated) state |= REL | (isReply ? RPL : 0);
       else if (result === VALID) state = (state & ~NEW) | EST | (isReply ? RPL : 0);
       else if (result === VALID_NEW) state |= NEW;
@@ -192,8 +192,7 @@ export function judgePacket(
     if (opens) {
       if (record !== NONE) removeConnectionLocked(tracker, record, EVENT.replaced);
       const refusal = trackerOf(key & PROTOCOL_MASK).refusal(tracker, base);
-      const opened =
-        refusal === NO_REASON ? openConnection(tracker, region, base, key, action, found, nowMs) : -refusal;
+      const opened = refusal === NO_REASON ? openConnection(tracker, region, base, key, action, found) : -refusal;
       state = refusal === NO_REASON ? NEW : INV;
       isReply = false;
       record = Math.max(opened, NONE);
@@ -235,22 +234,15 @@ function judgedConnection(
  * @param wasTranslated the packet has been rewritten already: what it looks like, turned round, is the other direction
  *   of its connection, and the answer is about that
  */
-function findPacket(
-  tracker: Tracker,
-  index: number,
-  region: number,
-  key: number,
-  wasTranslated: boolean,
-  nowMs: number,
-): number {
+function findPacket(tracker: Tracker, index: number, region: number, key: number, wasTranslated: boolean): number {
   const base = index * ROW_WORDS;
   const { facts } = tracker;
   const hash = facts[base + HASH];
   const candidate = facts[base + CANDIDATE];
   if (wasTranslated) turnRound((key & IPV6) !== 0, facts, base);
   let found = NOT_FOUND;
-  if (candidate !== NONE) found = checkCandidateLocked(tracker, candidate, base, key, hash, nowMs);
-  if (found <= 0) found = findConnectionLocked(tracker, region, base, key, hash, nowMs);
+  if (candidate !== NONE) found = checkCandidateLocked(tracker, candidate, base, key, hash);
+  if (found <= 0) found = findConnectionLocked(tracker, region, base, key, hash);
   if (wasTranslated) turnRound((key & IPV6) !== 0, facts, base);
   return found;
 }
@@ -267,7 +259,6 @@ function openConnection(
   key: number,
   action: number,
   found: number,
-  nowMs: number,
 ): number {
   const flags = tracker.actions[action + A_FLAGS];
   if ((flags & ACTION_COMMIT) === 0) return -REASON['not-committed'];
@@ -279,8 +270,8 @@ function openConnection(
   const policy = tracker.actions[action + A_POLICY];
   const record =
     (flags & ACTION_TRANSLATE) !== 0
-      ? createTranslated(tracker, region, base, key, hash, action, protocol, nowMs)
-      : createConnectionLocked(tracker, region, base, key, hash, protocol, policy, nowMs);
+      ? createTranslated(tracker, region, base, key, hash, action, protocol)
+      : createConnectionLocked(tracker, region, base, key, hash, protocol, policy);
   if (record > 0) tracker.counts[EVENT.created]++;
   return record;
 }

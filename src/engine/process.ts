@@ -102,7 +102,8 @@ function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, fi
   }
   const nowMs = times[(packet + TIME) >>> 1];
   if (nowMs > tracker.latestMs[0]) tracker.latestMs[0] = nowMs;
-  judgePacket(tracker, packets, packet, index, region, nowMs);
+  tracker.now[0] = nowMs;
+  judgePacket(tracker, packets, packet, index, region);
 }
 
 /** Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it. */

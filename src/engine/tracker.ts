@@ -88,6 +88,7 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
     held: NO_REGION,
+    now: new Float64Array(1),
     latestMs: new Float64Array(1),
     replyRow: MAX_BATCH * ROW_WORDS,
     choice: new Int32Array(CHOICE_WORDS),

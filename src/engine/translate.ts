@@ -61,21 +61,19 @@ export function createTranslated(
   hash: number,
   action: number,
   protocol: L4Protocol,
-  nowMs: number,
 ): number {
   if (!isNatFamily(tracker.actions, action + ACTION.NAT, key)) return -REASON['nat-family'];
   const policy = tracker.actions[action + ACTION.TIMEOUT_POLICY];
-  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy, nowMs);
+  const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy);
   if (record < 0) return record;
   const { map } = tracker;
   const at = recordAt(map, record);
   let reason: number = prepareReply(tracker, region, at, action) ? REASON.none : REASON['table-memory'];
-  if (reason === REASON.none && !reserveReply(tracker, base, at, record, action, nowMs))
-    reason = REASON['nat-exhausted'];
+  if (reason === REASON.none && !reserveReply(tracker, base, at, record, action)) reason = REASON['nat-exhausted'];
   // Without the lock the record cannot even be given back: it stays taken, which a rebuild of the region mends.
   if (!holdRegion(tracker, region)) return -REASON['table-locked'];
   // Meanwhile another thread may have created the connection from a packet that did not come to its own shard.
-  if (reason === REASON.none && findConnectionLocked(tracker, region, base, key, hash, nowMs) > NOT_FOUND) {
+  if (reason === REASON.none && findConnectionLocked(tracker, region, base, key, hash) > NOT_FOUND) {
     reason = REASON['table-locked'];
   }
   if (!holdRegion(tracker, region)) return -REASON['table-locked'];
@@ -99,14 +97,7 @@ function prepareReply(tracker: Tracker, region: number, at: number, action: numb
 }
 
 /** Chooses a reply direction that no other connection has and reserves it. Holds another region afterwards. */
-function reserveReply(
-  tracker: Tracker,
-  base: number,
-  at: number,
-  record: number,
-  action: number,
-  nowMs: number,
-): boolean {
+function reserveReply(tracker: Tracker, base: number, at: number, record: number, action: number): boolean {
   const { facts, actions, choice, replyRow, words, map } = tracker;
   const { control } = tracker.memory;
   const key0 = control[CONTROL.KEY0];
@@ -118,7 +109,7 @@ function reserveReply(
     hashKey(facts, replyRow, key0, key1);
     const region = partOf(facts[replyRow + HASH], map.regions);
     const hash = zoneHash(facts[replyRow + HASH], key >>> 16);
-    if (!holdRegion(tracker, region) || isTakenLocked(tracker, region, replyRow, key, hash, nowMs)) continue;
+    if (!holdRegion(tracker, region) || isTakenLocked(tracker, region, replyRow, key, hash)) continue;
     writeReply(tracker, at, region, hash);
     if (isMirror(tracker, base)) return true;
     words[at + STATUS] |= STATUS_REVERSED;

@@ -13,9 +13,9 @@ const POLICY_SHIFT = STATUS_POLICY_SHIFT;
 const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
 
 /** Lets the connection at word `conn` live for the timeout numbered `timeout` (TIMEOUT) of its policy from now on. */
-export function restartTimeout(context: TrackContext, conn: number, timeout: number, nowMs: number): void {
+export function restartTimeout(context: TrackContext, conn: number, timeout: number): void {
   const policy = context.words[conn + STATUS] >>> POLICY_SHIFT;
-  context.doubles[(conn + EXPIRES) >>> 1] = nowMs + context.timeoutsMs[policy * POLICY_SIZE + timeout];
+  context.doubles[(conn + EXPIRES) >>> 1] = context.now[0] + context.timeoutsMs[policy * POLICY_SIZE + timeout];
 }
 
 /** When the connection at word `conn` ends, in milliseconds. */
@@ -29,4 +29,9 @@ export function expiryOf(doubles: Float64Array, conn: number): number {
  */
 export function isExpired(doubles: Float64Array, conn: number, nowMs: number): boolean {
   return !(nowMs < doubles[(conn + EXPIRES) >>> 1]);
+}
+
+/** The same at the time of the packet at hand. */
+export function hasEnded(context: TrackContext, conn: number): boolean {
+  return isExpired(context.doubles, conn, context.now[0]);
 }

@@ -34,17 +34,17 @@ function tracker(requests: ReadonlySet<number>): L4Protocol {
   };
 }
 
-function create(context: TrackContext, conn: number, _facts: number, nowMs: number): void {
+function create(context: TrackContext, conn: number, _facts: number): void {
   context.words[conn + STATUS] |= FIRST;
-  restartTimeout(context, conn, TIMEOUT_OF[FIRST], nowMs);
+  restartTimeout(context, conn, TIMEOUT_OF[FIRST]);
 }
 
-function update(context: TrackContext, conn: number, _facts: number, isReply: boolean, nowMs: number): number {
+function update(context: TrackContext, conn: number, _facts: number, isReply: boolean): number {
   const { words } = context;
   const status = words[conn + STATUS];
   const state = isReply ? REPLIED : status & STATUS_L4_MASK;
   words[conn + STATUS] = (status & ~STATUS_L4_MASK) | state;
-  restartTimeout(context, conn, TIMEOUT_OF[state], nowMs);
+  restartTimeout(context, conn, TIMEOUT_OF[state]);
   return state === FIRST ? UPDATE.VALID_NEW : UPDATE.VALID;
 }
 

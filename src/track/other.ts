@@ -24,19 +24,19 @@ export const other: L4Protocol = {
     return REASON.none;
   },
 
-  create(context, conn, _facts, nowMs) {
+  create(context, conn, _facts) {
     context.words[conn + STATUS] |= FIRST;
-    restartTimeout(context, conn, TIMEOUT_OF[FIRST], nowMs);
+    restartTimeout(context, conn, TIMEOUT_OF[FIRST]);
   },
 
-  update(context, conn, _facts, isReply, nowMs) {
+  update(context, conn, _facts, isReply) {
     const { words } = context;
     const status = words[conn + STATUS];
     let state = status & STATUS_L4_MASK;
     if (isReply) state = BOTH_WAYS;
     else if (state === FIRST) state = MULTIPLE;
     words[conn + STATUS] = (status & ~STATUS_L4_MASK) | state;
-    restartTimeout(context, conn, TIMEOUT_OF[state], nowMs);
+    restartTimeout(context, conn, TIMEOUT_OF[state]);
     return state === BOTH_WAYS ? VALID : VALID_NEW;
   },
 };

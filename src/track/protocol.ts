@@ -15,6 +15,8 @@ export interface TrackContext {
   readonly facts: Int32Array;
   /** Milliseconds, indexed by policy * TIMEOUT_POLICY_SIZE + TIMEOUT. */
   readonly timeoutsMs: Float64Array;
+  /** One double: the time of the packet at hand, in milliseconds. As an argument it would become an object. */
+  readonly now: Float64Array;
   /** TCP sequence numbers are checked against the windows (`dpctl/ct-enable-tcp-seq-chk`). */
   readonly checksSequence: boolean;
 }
@@ -35,7 +37,7 @@ export interface L4Protocol {
   /** REASON.none when a packet without a connection may open one, otherwise why not. */
   refusal(context: TrackContext, facts: number): number;
   /** Fills the L4 part of the new record at word `conn`, whose STATUS is otherwise set, and starts its timeout. */
-  create(context: TrackContext, conn: number, facts: number, nowMs: number): void;
+  create(context: TrackContext, conn: number, facts: number): void;
   /** Takes a packet of the connection at word `conn` into account. @returns an UPDATE, or minus a reason */
-  update(context: TrackContext, conn: number, facts: number, isReply: boolean, nowMs: number): number;
+  update(context: TrackContext, conn: number, facts: number, isReply: boolean): number;
 }

@@ -234,7 +234,6 @@ function updateWindows(
   src: number,
   dst: number,
   flags: number,
-  nowMs: number,
 ): number {
   const { words, frames } = context;
   const l4 = context.facts[facts + L4];
@@ -275,7 +274,7 @@ function updateWindows(
     slideWindows(words, src, dst, end, ack, window, srcScale);
     advanceStates(words, src, dst, flags);
     const timeout = timeoutFor(stateOf(words[src + PEER]), stateOf(words[dst + PEER]));
-    restartTimeout(context, conn, timeout, nowMs);
+    restartTimeout(context, conn, timeout);
     return VALID;
   }
   return updateLoosely(words, src, dst, flags, seq, end, ack, window, srcScale);
@@ -320,7 +319,7 @@ export const tcp: L4Protocol = {
     return (flags & (SYN | ACK)) === (SYN | ACK) ? REASON['tcp-syn-ack'] : NONE;
   },
 
-  create(context, conn, facts, nowMs) {
+  create(context, conn, facts) {
     const { words, frames } = context;
     const l4 = context.facts[facts + L4];
     const flags = u8(frames, l4 + FLAGS_AT);
@@ -336,10 +335,10 @@ export const tcp: L4Protocol = {
     words[dst + SEQ_LOW] = 0;
     words[dst + SEQ_HIGH] = UNSEEN;
     words[dst + PEER] = makePeer(CLOSED, isSyn ? 0 : SCALE_UNKNOWN, 1);
-    restartTimeout(context, conn, TIMEOUT.tcp_syn_sent, nowMs);
+    restartTimeout(context, conn, TIMEOUT.tcp_syn_sent);
   },
 
-  update(context, conn, facts, isReply, nowMs) {
+  update(context, conn, facts, isReply) {
     const { words } = context;
     const flags = u8(context.frames, context.facts[facts + L4] + FLAGS_AT);
     if (!flagsAllowed(flags)) return -REASON['tcp-flags'];
@@ -350,10 +349,10 @@ export const tcp: L4Protocol = {
       if (from >= FIN_WAIT_2 && stateOf(words[dst + PEER]) >= FIN_WAIT_2) return REPLACE;
       if (from <= SYN_SENT) {
         words[src + PEER] = withState(words[src + PEER], SYN_SENT);
-        restartTimeout(context, conn, TIMEOUT.tcp_syn_sent, nowMs);
+        restartTimeout(context, conn, TIMEOUT.tcp_syn_sent);
         return VALID_NEW;
       }
     }
-    return updateWindows(context, facts, conn, src, dst, flags, nowMs);
+    return updateWindows(context, facts, conn, src, dst, flags);
   },
 };

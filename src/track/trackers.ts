@@ -25,11 +25,10 @@ export function updateConnection(
   key: number,
   facts: number,
   isReply: boolean,
-  nowMs: number,
 ): number {
   const protocol = key & PROTOCOL_MASK;
-  if (protocol === IPPROTO.TCP) return tcp.update(context, conn, facts, isReply, nowMs);
-  if (protocol === IPPROTO.ICMP) return icmp.update(context, conn, facts, isReply, nowMs);
-  if (protocol === IPPROTO.ICMPV6) return icmpv6.update(context, conn, facts, isReply, nowMs);
-  return other.update(context, conn, facts, isReply, nowMs);
+  if (protocol === IPPROTO.TCP) return tcp.update(context, conn, facts, isReply);
+  if (protocol === IPPROTO.ICMP) return icmp.update(context, conn, facts, isReply);
+  if (protocol === IPPROTO.ICMPV6) return icmpv6.update(context, conn, facts, isReply);
+  return other.update(context, conn, facts, isReply);
 }

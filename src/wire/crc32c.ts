@@ -34,8 +34,9 @@ function advanceWord(crc: number, word: number): number {
 }
 
 /**
- * CRC32c of the SCTP packet in [from, end), its checksum field (bytes 8 to 11) taken as zero, as an unsigned number
- * in the order in which {@link u32le} reads the field. The packet must hold the 12 bytes of the common header.
+ * CRC32c of the SCTP packet in [from, end), its checksum field (bytes 8 to 11) taken as zero, in the order in
+ * which {@link u32le} reads the field, but signed: an unsigned number that a function returns may take memory. The
+ * packet must hold the 12 bytes of the common header.
  */
 export function sctpChecksum(view: DataView, from: number, end: number): number {
   let crc = advanceWord(-1, u32le(view, from));
@@ -44,5 +45,5 @@ export function sctpChecksum(view: DataView, from: number, end: number): number 
   let at = from + 12;
   for (; at + 4 <= end; at += 4) crc = advanceWord(crc, u32le(view, at));
   for (; at < end; at++) crc = (crc >>> 8) ^ TABLES[(crc ^ u8(view, at)) & 0xff];
-  return ~crc >>> 0;
+  return ~crc;
 }

@@ -92,7 +92,7 @@ export function parseSctp(view: DataView, known: number, facts: Int32Array, base
   if (end - l4 < SCTP_HEADER_BYTES) return REASON['sctp-truncated'];
   if (!sctpChunksFill(view, l4, end)) return REASON['sctp-chunk'];
   if ((known & (L4_CHECKSUM_GOOD | NO_CHECKSUMS)) === 0) {
-    if (sctpChecksum(view, l4, end) !== u32le(view, l4 + SCTP_CHECKSUM)) return REASON['sctp-checksum'];
+    if (sctpChecksum(view, l4, end) !== (u32le(view, l4 + SCTP_CHECKSUM) | 0)) return REASON['sctp-checksum'];
   }
   return readPorts(view, facts, base);
 }

@@ -108,8 +108,8 @@ test('the check value of CRC32c (RFC 3720, appendix B.4 and the usual "123456789
   const digits = new TextEncoder().encode('123456789');
   assert.equal(crc32c(digits), 0xe3069283, 'the reference of the tests');
   const packet = join(neutralHeader(), digits);
-  assert.equal(sctpChecksum(new DataView(packet.buffer), 0, packet.length), 0xe3069283);
-  assert.equal(sctpChecksum(new DataView(new ArrayBuffer(32)), 0, 32), 0x8a9136aa, '32 bytes of zeros');
+  assert.equal(sctpChecksum(new DataView(packet.buffer), 0, packet.length) >>> 0, 0xe3069283);
+  assert.equal(sctpChecksum(new DataView(new ArrayBuffer(32)), 0, 32) >>> 0, 0x8a9136aa, '32 bytes of zeros');
 });
 
 test('CRC32c equals the bitwise one at every length and alignment, whatever the checksum field holds', () => {
@@ -119,7 +119,11 @@ test('CRC32c equals the bitwise one at every length and alignment, whatever the 
       const start = random.below(9);
       const memory = random.bytes(start + length + 8);
       const zeroed = memory.slice(start, start + length).fill(0, 8, 12);
-      assert.equal(sctpChecksum(new DataView(memory.buffer), start, start + length), crc32c(zeroed), `${length} bytes`);
+      assert.equal(
+        sctpChecksum(new DataView(memory.buffer), start, start + length) >>> 0,
+        crc32c(zeroed),
+        `${length} bytes`,
+      );
     }
   });
 });
