@@ -6,8 +6,9 @@
  *   zone=5 ct_nw_src=10.1.1.1,ct_nw_dst=10.1.1.2,ct_nw_proto=17,ct_tp_src=1,ct_tp_dst=2
  * ```
  *
- * The words come in this order; an empty word stands for an empty tuple. An address of zeros and port 0 may be
- * anything. Messages are those of Open vSwitch.
+ * The words come in this order; an empty word stands for an empty tuple. Port 0 and the IPv6 address `::` may be
+ * anything, the IPv4 address 0.0.0.0 is itself. Of ICMP, what is not given counts as 0. Messages are those of Open
+ * vSwitch.
  *
  * What Open vSwitch reads as something that was not meant is refused here, since a flush cannot be undone: text behind
  * a number (`zone=5x`), a zone above 65535, a mask that is no number, two different protocols, ports of ICMP.
@@ -100,7 +101,7 @@ function readAddress(draft: Draft, tuple: TupleDraft, key: string, value: string
   const words = new Int32Array(ADDRESS_WORDS);
   if (parseAddress(value, words, 0) !== family) throw new FilterError(`failed to parse field ${key}`);
   draft.family = family;
-  if (!isZeroAddress(words, 0)) tuple[end] = value;
+  if (family === 0 || !isZeroAddress(words, 0)) tuple[end] = value;
 }
 
 /** Saying the protocol in both tuples is common; only another one is an error. */

@@ -41,6 +41,13 @@ table=1,priority=0,actions=drop
 `;
 
 export const GOLDEN_CASES: readonly Case[] = CAPTURES.flatMap(name => [
-  { title: `${name} through SNAT`, flows: GATEWAY, steps: goldenSteps(name, readdressed) },
+  {
+    title: `${name} through SNAT`,
+    flows: GATEWAY,
+    steps: goldenSteps(name, readdressed),
+    ...(name === 'port-reuse'
+      ? { since: { version: 4, before: 'the port of a replaced connection stays taken' } }
+      : {}),
+  },
   { title: `${name} through a firewall`, flows: FIREWALL, steps: goldenSteps(name) },
 ]);

@@ -8,6 +8,11 @@ import { LocalJudge, OvsJudge, outcomeOf } from './judges.js';
 const found = isOvsAvailable();
 const version = found.available ? Number(/\d+\.\d+/.exec(found.version)?.[0]) : 0;
 
+/** OpenFlow tells the original tuple of some packets only, not of invalid ones for one: where it does not, ours is not compared. */
+function asTold(answer: string, told: string | undefined): string {
+  return told?.includes(' [] ') ? answer.replace(/\[[^\]]*\]/, '[]') : answer;
+}
+
 describe('Open vSwitch gives the same answers', {
   concurrency: 2,
   skip: found.available ? false : found.reason,
@@ -19,7 +24,10 @@ describe('Open vSwitch gives the same answers', {
     test(title, { skip }, async () => {
       const expected = await outcomeOf(await OvsJudge.start(flows), steps);
       const actual = await outcomeOf(new LocalJudge(flows), steps);
-      assert.deepEqual(actual.answers, expected.answers);
+      assert.deepEqual(
+        actual.answers.map((answer, index) => asTold(answer, expected.answers[index])),
+        expected.answers,
+      );
       assert.deepEqual(actual.dump, expected.dump);
     });
   }

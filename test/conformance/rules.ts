@@ -8,6 +8,17 @@ import { LEAVE } from './judges.js';
 /** What clients send from, in the firewalls below. */
 export const CLIENTS = ['ip,nw_src=10.1.0.0/16', 'ipv6,ipv6_src=2001:db8:1::/48'] as const;
 
+/** Whether an action can be for a family: OVS refuses a rule that mixes IPv4 with an IPv6 address, or the reverse. */
+function isFor(action: string, isIpv6: boolean): boolean {
+  const address = /nat\((?:src|dst)=\[?([0-9a-f.:]+)/.exec(action)?.[1];
+  return address === undefined || address.split(':').length > 2 === isIpv6;
+}
+
+/** The clients whose family an action's NAT addresses are of. */
+function clientsOf(commit: string): readonly string[] {
+  return CLIENTS.filter(match => isFor(commit, match.startsWith('ipv6')));
+}
+
 /**
  * A stateful firewall with NAT: clients may open connections, which `commit` makes; everything is looked up and
  * translated back.
@@ -17,7 +28,9 @@ export function gateway(commit: string, lookup = 'nat,table=1'): string {
 table=0,priority=100,ip,actions=ct(${lookup})
 table=0,priority=100,ipv6,actions=ct(${lookup})
 table=0,priority=0,actions=goto_table:${LEAVE}
-${CLIENTS.map(match => `table=1,priority=100,ct_state=+new+trk,${match},actions=ct(commit,${commit},table=${LEAVE})`).join('\n')}
+${clientsOf(commit)
+  .map(match => `table=1,priority=100,ct_state=+new+trk,${match},actions=ct(commit,${commit},table=${LEAVE})`)
+  .join('\n')}
 table=1,priority=0,actions=goto_table:${LEAVE}
 `;
 }
@@ -34,12 +47,12 @@ ${CLIENTS.map(match => `table=1,priority=100,ct_state=+new+trk,${match},actions=
 table=1,priority=0,actions=drop
 `;
 
-/** One action for everything. */
+/** One action for everything, or for the family that its NAT addresses are of; the other one leaves as it came. */
 export function everything(...actions: readonly string[]): string {
   return actions
     .flatMap((action, table) => [
-      `table=${table},priority=100,ip,actions=${action}`,
-      `table=${table},priority=100,ipv6,actions=${action}`,
+      ...(isFor(action, false) ? [`table=${table},priority=100,ip,actions=${action}`] : []),
+      ...(isFor(action, true) ? [`table=${table},priority=100,ipv6,actions=${action}`] : []),
       `table=${table},priority=0,actions=goto_table:${LEAVE}`,
     ])
     .join('\n')

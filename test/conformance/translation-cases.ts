@@ -295,6 +295,7 @@ table=1,priority=0,actions=goto_table:250
   },
   {
     title: 'the port is used again after its connection was closed',
+    since: { version: 4, before: 'the port of a replaced connection stays taken' },
     flows: gateway('nat(src=10.9.9.9)'),
     steps: [
       ...at(0, ...tcpOpening(V4_TCP), ...tcpClosing(V4_TCP)),
