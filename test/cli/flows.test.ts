@@ -1,0 +1,66 @@
+/**
+ * `replay --flows` and `--write`: the rules are run, the frames leave rewritten, and none of it depends on the number
+ * of shards. What the rules must do to a packet is compared with Open vSwitch in test/conformance.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { CaptureReader } from '../../src/pcap/reader.js';
+import { goldenPath, run } from './program.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'flowshard-flows-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const RULES = `
+# clients open, the rest is looked up
+table=0,priority=100,ip,actions=ct(nat,table=1)
+table=1,priority=100,ct_state=+new+trk,ip,nw_src=10.1.0.0/16,actions=ct(commit,nat(src=10.9.9.9)),output:2
+table=1,priority=100,ct_state=+est+trk,actions=output:2
+`;
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+test('the clients’ packets leave with the address of NAT, for any number of shards', async () => {
+  const flows = file('nat.flows', RULES);
+  const results = [];
+  for (const shards of ['1', '2', '4']) {
+    const out = join(folder, `out-${shards}.pcap`);
+    const args = ['replay', goldenPath('http-ipv4.pcap'), '--flows', flows, '--write', out, '--shards', shards];
+    const { code, stdout, stderr } = await run([...args, '--seed', '1', '--states', '--dump']);
+    assert.deepEqual([code, stderr], [0, '']);
+    results.push({ stdout, bytes: readFileSync(out).toString('hex') });
+  }
+  assert.deepEqual(results[1], results[0]);
+  assert.deepEqual(results[2], results[0]);
+  const reader = CaptureReader.open(join(folder, 'out-1.pcap'));
+  let packets = 0;
+  while (reader.next()) {
+    const source = reader.bytes.subarray(reader.frameStart + 26, reader.frameStart + 30);
+    assert.equal(source.join('.'), '10.9.9.9');
+    packets++;
+  }
+  assert.ok(packets > 50);
+  assert.match(results[0].stdout, /reply=\(src=10\.2\.0\.2,dst=10\.9\.9\.9,/);
+});
+
+test('a rule that is wrong, rules that are not there, and words that exclude each other are one line each', async () => {
+  const wrong = file('wrong.flows', 'table=0,actions=drop\ntable=0,ip,actions=ct(commmit)\n');
+  const capture = goldenPath('ping.pcap');
+  const cases: [args: string[], code: number, message: RegExp][] = [
+    [['--flows', wrong], 1, /^flowshard: .*wrong\.flows: line 2: "commmit": .*\n$/],
+    [['--flows', join(folder, 'none')], 1, /^flowshard: .*none: cannot open: no such file or directory\n$/],
+    [['--flows', wrong, '--zone', '3'], 2, /^flowshard: .*--zone.*\n$/],
+    [['--write', join(folder, 'no', 'folder.pcap')], 1, /^flowshard: .*folder\.pcap: .*\n$/],
+  ];
+  for (const [args, code, message] of cases) {
+    const outcome = await run(['replay', capture, ...args]);
+    assert.equal(outcome.code, code, args.join(' '));
+    assert.match(outcome.stderr, message);
+  }
+});

@@ -1,0 +1,160 @@
+/**
+ * Settings that change while packets flow. What limits do is what Open vSwitch 3.1.0 and 4.0.90 answered to
+ * `dpctl/ct-set-limits`: a limit of a zone is exact, 0 lets nothing in, a default of 0 is none, and a refused packet is
+ * `new|trk`. Timeouts in seconds by the keys of OVS's CT_Timeout_Policy.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  type CtAction,
+  Engine,
+  formatCtState,
+  LocalEngine,
+  PacketBatch,
+  parseTimeouts,
+  reasonName,
+} from '../../src/index.js';
+import { frame, ipv4, udp } from '../support/frames.js';
+
+function flowOf(number: number): Uint8Array {
+  return frame(ipv4({ src: `10.0.${number >> 8}.${number & 0xff}` }, udp({ sport: 1000 + (number >> 16) })));
+}
+
+/** Sends one packet of each of `count` flows. @returns how many were new with the reason */
+function send(engine: LocalEngine, action: number, count: number, timeMs = 0): Map<string, number> {
+  const batch = new PacketBatch(count);
+  for (let number = 0; number < count; number++) batch.add(flowOf(number), timeMs, { action });
+  engine.execute(batch);
+  const seen = new Map<string, number>();
+  for (let index = 0; index < count; index++) {
+    const text = `${formatCtState(batch.state(index))} ${reasonName(batch.reason(index))}`;
+    seen.set(text, (seen.get(text) ?? 0) + 1);
+  }
+  return seen;
+}
+
+function engineWith(action: CtAction): { engine: LocalEngine; action: number } {
+  const engine = new LocalEngine({ maxConnections: 1000 });
+  return { engine, action: engine.defineAction(action) };
+}
+
+test('a zone is filled to its limit and no further', () => {
+  const { engine, action } = engineWith({ zone: 5 });
+  engine.settings.setZoneLimit(5, 3);
+  assert.deepEqual(
+    send(engine, action, 10),
+    new Map([
+      ['new|trk none', 3],
+      ['new|trk zone-full', 7],
+    ]),
+  );
+  assert.deepEqual(engine.settings.zoneLimit(5), { limit: 3, count: 3 });
+  engine.settings.setZoneLimit(5, 4);
+  assert.deepEqual(
+    send(engine, action, 10),
+    new Map([
+      ['new|trk none', 4],
+      ['new|trk zone-full', 6],
+    ]),
+  );
+});
+
+test('a limit of 0 lets nothing in, a default of 0 is none, a limit of its own counts before the default', () => {
+  const { engine, action } = engineWith({ zone: 7 });
+  engine.settings.setZoneLimit(7, 0);
+  assert.deepEqual(send(engine, action, 4), new Map([['new|trk zone-full', 4]]));
+  engine.settings.setZoneLimit(7, undefined);
+  engine.settings.defaultZoneLimit = 2;
+  assert.deepEqual(
+    send(engine, action, 4),
+    new Map([
+      ['new|trk none', 2],
+      ['new|trk zone-full', 2],
+    ]),
+  );
+  engine.settings.setZoneLimit(7, 3);
+  assert.deepEqual(
+    send(engine, action, 4),
+    new Map([
+      ['new|trk none', 3],
+      ['new|trk zone-full', 1],
+    ]),
+  );
+  engine.settings.setZoneLimit(7, undefined);
+  engine.settings.defaultZoneLimit = 0;
+  assert.deepEqual(send(engine, action, 4), new Map([['new|trk none', 4]]));
+});
+
+test('what ends leaves its zone', () => {
+  const { engine, action } = engineWith({ zone: 5 });
+  send(engine, action, 10);
+  assert.equal(engine.settings.zoneLimit(5).count, 10);
+  engine.sweep(60_000);
+  assert.equal(engine.settings.zoneLimit(5).count, 0);
+});
+
+test('four shards that commit at the limit of a zone end with exactly that many', async () => {
+  const engine = await Engine.open({ shards: 4, maxConnections: 10_000, clock: 'packets' });
+  try {
+    const action = engine.defineAction({ zone: 9 });
+    engine.settings.setZoneLimit(9, 777);
+    const batch = new PacketBatch(4000);
+    for (let number = 0; number < 4000; number++) batch.add(flowOf(number), 0, { action });
+    await engine.execute(batch);
+    assert.deepEqual(engine.settings.zoneLimit(9), { limit: 777, count: 777 });
+    assert.equal(engine.connectionCount, 777);
+    assert.equal(engine.counters().reasons['zone-full'], 4000 - 777);
+  } finally {
+    await engine.close();
+  }
+});
+
+test('connections follow their timeout policy, and the defaults once it is deleted', () => {
+  const { engine, action } = engineWith({ timeoutPolicy: 3 });
+  engine.settings.setTimeoutPolicy(3, parseTimeouts('udp_first=3, udp_single=5'));
+  send(engine, action, 1, 0);
+  engine.sweep(2_999);
+  assert.equal(engine.connectionCount, 1);
+  engine.sweep(3_000);
+  assert.equal(engine.connectionCount, 0);
+  send(engine, action, 1, 10_000);
+  send(engine, action, 1, 11_000);
+  engine.sweep(15_999);
+  assert.equal(engine.connectionCount, 1);
+  engine.settings.deleteTimeoutPolicy(3);
+  send(engine, action, 1, 15_999);
+  engine.sweep(75_998);
+  assert.equal(engine.connectionCount, 1, 'the default of udp_single is 60 s');
+  engine.sweep(75_999);
+  assert.equal(engine.connectionCount, 0);
+});
+
+test('what is out of range is refused by name and changes nothing', () => {
+  const { engine } = engineWith({});
+  const { settings } = engine;
+  assert.throws(() => settings.setZoneLimit(65_536, 1), /zone must be .* 65536/);
+  assert.throws(() => settings.setZoneLimit(1, -1), /limit must be .* -1/);
+  assert.throws(() => settings.setTimeoutPolicy(256, {}), /256/);
+  assert.throws(() => settings.setTimeoutPolicy(0, { udp_first: 0.5 }), /udp_first .* 0.5/);
+  assert.throws(() => parseTimeouts('udp_last=3'), /udp_last=3/);
+  assert.throws(() => parseTimeouts('udp_first=3s'), /udp_first=3s/);
+  assert.throws(() => {
+    settings.maxConnections = 1001;
+  }, /maxConnections .* 1001/);
+  assert.throws(() => engine.defineAction({ timeoutPolicy: 256 }), /timeoutPolicy .* 256/);
+  assert.equal(settings.maxConnections, 1000);
+});
+
+test('the maximum of connections can be lowered and raised again', () => {
+  const { engine, action } = engineWith({});
+  engine.settings.maxConnections = 2;
+  assert.deepEqual(
+    send(engine, action, 5),
+    new Map([
+      ['new|trk none', 2],
+      ['new|trk table-full', 3],
+    ]),
+  );
+  engine.settings.maxConnections = 1000;
+  assert.deepEqual(send(engine, action, 5), new Map([['new|trk none', 5]]));
+});
