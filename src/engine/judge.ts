@@ -62,8 +62,8 @@ const TRANSLATED = CT.SNAT | CT.DNAT;
 /**
  * The fast path of judgePacket(): packets that were not judged before, whose candidate is their IPv4 connection and
  * lives, under an action that only looks up and commits. It is allowed because the update and the verdict are the
- * same; what is left out are the questions whose answers are known here. One loop for all that come in a row, since a
- * call per packet costs half as much again.
+ * same; what is left out are the questions whose answers are known here. One loop for all that come in a row, since
+ * the call for each would not be inlined.
  *
  * @param first number of the batch's first packet in `packets`
  * @param from place in the batch of the packet to begin with; its region is held

@@ -1,6 +1,6 @@
 /**
  * The fast path of parseFrame(): TCP or UDP over IPv4 without options or fragmentation, everything in order. That is
- * nearly every packet, and reading its headers as eight words in one go takes a third of the time.
+ * nearly every packet, and reading its headers as eight words in one go takes half the time.
  *
  * It is allowed because it never says more than parseFrame() would: it either writes the same facts, or says no and
  * leaves the packet, good or bad, to parseFrame(), which knows the reasons. A test runs all input through both.
