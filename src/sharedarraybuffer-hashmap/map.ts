@@ -15,6 +15,7 @@
  * - **Records.** 64-byte aligned rows in a slab, taken from a free list, last in first out. A record's GENERATION grows
  *   whenever it enters or leaves the map, so a record number together with a generation names one life of one record.
  * - **Annexes.** A second slab of smaller rows, for records that need more room than most (flowshard: IPv6 addresses).
+ * - **Lists.** Any number of lists may run through the records, each through two words that the user sets aside.
  *
  * THE NUMBERS
  *
