@@ -2,8 +2,9 @@
  * The ct() action: what to do with a packet's connection. Compiled once into a few words of shared memory, and named
  * by its number in a packet.
  *
- * Imports nat/spec, track/timeouts. Imported by engine/ and the public API.
+ * Imports alg/helper, nat/spec, track/timeouts. Imported by engine/ and the public API.
  */
+import { HELPER, type HelperName, helperNumber } from '../alg/helper.js';
 import { type NatAction, writeNat } from '../nat/spec.js';
 import { MAX_TIMEOUT_POLICIES } from '../track/timeouts.js';
 
@@ -22,6 +23,8 @@ export interface CtAction {
   readonly nat?: NatAction;
   /** Number of the timeout policy that new connections get. Default 0. */
   readonly timeoutPolicy?: number;
+  /** Application helper that new connections get. Default none. */
+  readonly helper?: HelperName;
 }
 
 const ACTION_FIELDS = ['FLAGS', 'ZONE', 'MARK', 'MARK_MASK'] as const;
@@ -35,6 +38,8 @@ export const ACTION = {
   LABEL_MASK: 8,
   NAT: 12,
   TIMEOUT_POLICY: 24,
+  /** One of HELPER. */
+  HELPER: 25,
 } as const;
 export const ACTION_WORDS = 32;
 /** Actions that an engine can hold. */
@@ -71,7 +76,7 @@ function writeLabel(words: Int32Array, at: number, value: bigint): void {
  * @throws RangeError when a number is out of range; nothing is written then
  */
 export function writeAction(words: Int32Array, at: number, action: CtAction): void {
-  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0 } = action;
+  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0, helper } = action;
   checkWhole('zone', zone, 0xffff);
   checkWhole('timeoutPolicy', timeoutPolicy, MAX_TIMEOUT_POLICIES - 1);
   const made = new Int32Array(ACTION_WORDS);
@@ -84,6 +89,7 @@ export function writeAction(words: Int32Array, at: number, action: CtAction): vo
     (nat && nat.kind !== 'restore' ? ACTION_TRANSLATE : 0);
   made[ACTION.ZONE] = zone;
   made[ACTION.TIMEOUT_POLICY] = timeoutPolicy;
+  made[ACTION.HELPER] = helper === undefined ? HELPER.NONE : helperNumber(helper);
   if (mark) {
     const { value, mask = 0xffffffff } = mark;
     checkWhole('mark value', value, 0xffffffff);

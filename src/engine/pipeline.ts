@@ -39,7 +39,6 @@ export interface FlowRules {
 /** The action of the engine that does what a rule's ct() asks for. @throws Error for what is not supported */
 export function actionOf(spec: CtSpec): CtAction {
   if (spec.variesByPacket) throw new Error('a zone, mark or label from a field is not supported');
-  if (spec.alg !== undefined) throw new Error(`alg=${spec.alg} is not supported`);
   return {
     zone: spec.zone,
     commit: spec.commit,
@@ -47,6 +46,7 @@ export function actionOf(spec: CtSpec): CtAction {
     ...(spec.mark ? { mark: spec.mark } : {}),
     ...(spec.label ? { label: spec.label } : {}),
     ...(spec.nat ? { nat: natOf(spec.nat) } : {}),
+    ...(spec.alg ? { helper: spec.alg } : {}),
   };
 }
 

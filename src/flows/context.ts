@@ -5,8 +5,9 @@
  * `defineAction` once. While a packet runs, `ct` executes one of them on the packet in place: the frame may be
  * rewritten by NAT, and the ct words of the packet's row (PACKET.STATE and those behind it) are written.
  *
- * Imports nothing. Imported by the other files of flows/, by the engine's side and the public API.
+ * Imports ../alg/helper (types). Imported by the other files of flows/, by the engine's side and the public API.
  */
+import type { HelperName } from '../alg/helper.js';
 
 /** How a connection is translated. */
 export interface NatSpec {
@@ -31,7 +32,7 @@ export interface CtSpec {
   readonly mark: { readonly value: number; readonly mask: number } | undefined;
   readonly label: { readonly value: bigint; readonly mask: bigint } | undefined;
   readonly nat: NatSpec | undefined;
-  readonly alg: 'ftp' | 'tftp' | undefined;
+  readonly alg: HelperName | undefined;
   /**
    * The rule takes the zone, the mark or the label from a field of the packet: what counts is in the CtParameters of
    * each call, and of the values here only the masks.

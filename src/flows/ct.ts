@@ -2,8 +2,9 @@
  * The ct() action of a rule: its words to a CtSpec, which the engine turns into an action of its own, and to the
  * changes that it makes to the flow key before.
  *
- * Imports context, error, match, nat, numbers, subfield, words. Imported by flows/actions.
+ * Imports context, error, match, nat, numbers, subfield, words, ../alg/helper. Imported by flows/actions.
  */
+import { HELPERS, type HelperName } from '../alg/helper.js';
 import type { CtSpec, NatSpec } from './context.js';
 import { wrong } from './error.js';
 import { type Match, matched } from './match.js';
@@ -34,7 +35,7 @@ interface Draft {
   zoneFrom: Subfield | undefined;
   table: number | undefined;
   nat: NatSpec | undefined;
-  alg: 'ftp' | 'tftp' | undefined;
+  alg: HelperName | undefined;
   writes: KeyWrite[];
 }
 
@@ -79,9 +80,9 @@ function readWord(draft: Draft, word: Word, match: Match): void {
       draft.nat = parseNat(word);
       return;
     case 'alg': {
-      const alg = neededValue(word);
-      if (alg !== 'ftp' && alg !== 'tftp') throw wrong(alg, 'is not a helper: ftp, tftp');
-      draft.alg = alg;
+      const name = neededValue(word);
+      draft.alg = HELPERS.find(helper => helper === name);
+      if (draft.alg === undefined) throw wrong(name, `is not a helper: ${HELPERS.join(', ')}`);
       return;
     }
     case 'exec':
