@@ -5,15 +5,16 @@
  * that its packet must get: a benchmark that measures how fast packets are refused is worthless, so every verdict is
  * looked at.
  *
- * Imports template, engine/, track/. Imported by the other files of bench/.
+ * Imports flow, flood/template, engine/, track/. Imported by the other files of bench/.
  */
 import type { LocalEngine } from '../src/engine/local.js';
 import { PACKET, PACKET_WORDS } from '../src/engine/packet.js';
 import { processPackets } from '../src/engine/process.js';
+import type { Template } from '../src/flood/template.js';
 import { REASON, reasonName } from '../src/reason.js';
 import { CT, formatCtState } from '../src/track/state.js';
 import { KNOWN } from '../src/wire/known.js';
-import { type Template, writeFlow } from './template.js';
+import { writeFlow } from './flow.js';
 
 /** Packets of a full chunk: rows and 64-byte frames take 384 KiB together and leave the table most of the cache. */
 export const CHUNK_PACKETS = 2048;

@@ -3,7 +3,7 @@
  *
  * Input is picked anew before each call, so that a large table is as cold as uniform traffic leaves it.
  *
- * Imports chunk, part, random, template, traffic, whole, engine/, sharedarraybuffer-hashmap, track/, wire/. Imported by
+ * Imports chunk, part, traffic, whole, engine/, flood/, sharedarraybuffer-hashmap, track/, wire/. Imported by
  * parts.
  */
 import { findConnectionLocked } from '../src/engine/connections.js';
@@ -12,6 +12,8 @@ import type { LocalEngine } from '../src/engine/local.js';
 import { CONTROL } from '../src/engine/memory.js';
 import { processPackets } from '../src/engine/process.js';
 import { MAX_BATCH } from '../src/engine/tracker.js';
+import { Random } from '../src/flood/random.js';
+import { createTemplate } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
 import {
   createMap,
@@ -32,8 +34,6 @@ import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
 import { CHUNK_PACKETS, Chunk, PACKET_MS, STATE } from './chunk.js';
 import type { Part, PartGroup } from './part.js';
-import { Random } from './random.js';
-import { createTemplate } from './template.js';
 import { createTraffic, type Mix, type Traffic, UDP4 } from './traffic.js';
 import { create, openEngine, settle } from './whole.js';
 

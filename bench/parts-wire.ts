@@ -1,9 +1,11 @@
 /**
  * The parts of the first pass: parsing frames and hashing keys.
  *
- * Imports chunk, part, random, template, traffic, engine/hash, wire/. Imported by parts.
+ * Imports chunk, part, traffic, engine/hash, flood/, wire/. Imported by parts.
  */
 import { hashKey } from '../src/engine/hash.js';
+import { Random } from '../src/flood/random.js';
+import { createTemplate, type TemplateOptions } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
 import { FACT, FACT_WORDS } from '../src/wire/facts.js';
 import { KNOWN } from '../src/wire/known.js';
@@ -11,8 +13,6 @@ import { parseFrame } from '../src/wire/parse.js';
 import { parsePlainRows, SPAN } from '../src/wire/plain.js';
 import { Chunk, STATE } from './chunk.js';
 import type { Part } from './part.js';
-import { Random } from './random.js';
-import { createTemplate, type TemplateOptions } from './template.js';
 import { SEGMENT, UDP4, UDP6 } from './traffic.js';
 
 const FRAMES = 1024;

@@ -5,19 +5,19 @@
  * A round is a few bursts of many packets each, built beforehand; at the end of a burst the ring runs dry, which costs
  * no more than a batch takes.
  *
- * Imports chunk, random, result, statistics, template, traffic, engine/, wire/. Imported by run.
+ * Imports chunk, result, statistics, traffic, engine/, flood/, wire/. Imported by run.
  */
 import { setImmediate } from 'node:timers/promises';
 import { Engine } from '../src/engine/engine.js';
 import { PACKET } from '../src/engine/packet.js';
 import type { Producer } from '../src/engine/producer.js';
+import { Random } from '../src/flood/random.js';
+import { createTemplate } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
 import { KNOWN } from '../src/wire/known.js';
 import { Chunk, PACKET_MS, STATE } from './chunk.js';
-import { Random } from './random.js';
 import { type BenchResult, NS_PER_MS, timesOf } from './result.js';
 import { figureOf } from './statistics.js';
-import { createTemplate } from './template.js';
 import { UDP4 } from './traffic.js';
 
 export interface RingsOptions {

@@ -9,12 +9,13 @@
  *
  * Frame sizes are those of the memory they take, without the check sequence that a NIC removes.
  *
- * Imports chunk, random, template. Imported by the other files of bench/.
+ * Imports chunk, flood/, track/tcp. Imported by the other files of bench/.
  */
+
+import { mix32, Random } from '../src/flood/random.js';
+import { createTemplate, type Template, type TemplateOptions } from '../src/flood/template.js';
 import { TCP_FLAG } from '../src/track/tcp.js';
 import { CHUNK_PACKETS, Chunk, STATE } from './chunk.js';
-import { mix32, Random } from './random.js';
-import { createTemplate, type Template, type TemplateOptions } from './template.js';
 
 export const MIXES = ['udp4', 'tcp4', 'udp6'] as const;
 export type Mix = (typeof MIXES)[number];

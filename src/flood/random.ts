@@ -1,7 +1,7 @@
 /**
  * Random numbers that come again, so that two runs with one seed see the same packets.
  *
- * Imports nothing. Imported by the other files of bench/.
+ * Imports nothing. Imported by the other files of flood/ and by bench/.
  */
 
 /** Mixes 32 bits so that neighbouring inputs give unrelated results. */
