@@ -42,8 +42,8 @@ export const ACTION = {
   HELPER: 25,
 } as const;
 export const ACTION_WORDS = 32;
-/** Actions that an engine can hold. */
-export const MAX_ACTIONS = 256;
+/** Actions that an engine can hold: a power of two. */
+export const MAX_ACTIONS = 4096;
 
 /** Bits of FLAGS. */
 export const ACTION_COMMIT = 1 << 0;

@@ -8,6 +8,7 @@
  * Imports action, packet, process, tracker, flows/. Imported by local.ts, engine.ts and workers/.
  */
 import {
+  CT_PARAMETER,
   type CtSpec,
   FLOW_OUTCOME,
   type FlowContext,
@@ -19,7 +20,7 @@ import {
 } from '../flows/index.js';
 import type { NatAction } from '../nat/spec.js';
 import { REASON } from '../reason.js';
-import type { CtAction } from './action.js';
+import { ACTION as ACTION_WORD, ACTION_WORDS, type CtAction, MAX_ACTIONS } from './action.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
 import { processPackets } from './process.js';
 import type { Tracker } from './tracker.js';
@@ -36,9 +37,8 @@ export interface FlowRules {
   readonly ports?: PortNames;
 }
 
-/** The action of the engine that does what a rule's ct() asks for. @throws Error for what is not supported */
+/** The action of the engine that does what a rule's ct() asks for; what varies by packet is not in it. */
 export function actionOf(spec: CtSpec): CtAction {
-  if (spec.variesByPacket) throw new Error('a zone, mark or label from a field is not supported');
   return {
     zone: spec.zone,
     commit: spec.commit,
@@ -91,6 +91,12 @@ export class Pipeline implements FlowContext {
   readonly #machine: FlowMachine;
   readonly #define: (action: CtAction) => number;
   #memory: PacketMemory;
+  /** Numbers of the actions defined so far: rules that ask for the same share one. */
+  readonly #numbers = new Map<string, number>();
+  /** By number of an action, 1: its zone, mark or label comes with each packet. */
+  readonly #varies = new Uint8Array(MAX_ACTIONS);
+  /** The action of the packet at hand when it varies: this thread's own words, which it alone writes and reads. */
+  readonly #ownAction = new Int32Array(ACTION_WORDS);
   /** The packet as it left last: its row from STATE on, and its frame. */
   readonly #leftWords = new Int32Array(TRACKING_WORDS);
   readonly #leftFrame = new Uint8Array(MAX_FRAME);
@@ -99,7 +105,7 @@ export class Pipeline implements FlowContext {
 
   /**
    * @param define takes an action and gives its number: the first thread defines them, the others count along
-   * @throws FlowError for a rule that is wrong, Error for an action that is not supported
+   * @throws FlowError for a rule that is wrong, RangeError when there are too many different actions
    */
   constructor(tracker: Tracker, memory: PacketMemory, rules: FlowRules, define: (action: CtAction) => number) {
     this.#tracker = tracker;
@@ -122,14 +128,37 @@ export class Pipeline implements FlowContext {
   }
 
   defineAction(spec: CtSpec): number {
-    return this.#define(actionOf(spec));
+    const text = JSON.stringify(spec, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
+    const known = this.#numbers.get(text);
+    if (known !== undefined) return known;
+    const number = this.#define(actionOf(spec));
+    this.#numbers.set(text, number);
+    this.#varies[number] = spec.variesByPacket ? 1 : 0;
+    return number;
   }
 
-  ct(packet: number, action: number): boolean {
+  ct(packet: number, action: number, parameters: Int32Array): boolean {
     const { packets, times } = this.#memory;
+    const { actions } = this.#tracker;
     packets[packet + ACTION] = action;
+    if (this.#varies[action] === 1) {
+      this.#fillOwnAction(action, parameters);
+      this.#tracker.actions = this.#ownAction;
+      packets[packet + ACTION] = 0;
+    }
     processPackets(this.#tracker, packets, times, packet / PACKET_WORDS, 1);
+    this.#tracker.actions = actions;
     return true;
+  }
+
+  /** The action as it was defined, with what this packet brings along. */
+  #fillOwnAction(action: number, parameters: Int32Array): void {
+    const own = this.#ownAction;
+    const { actions } = this.#tracker;
+    for (let word = 0; word < ACTION_WORDS; word++) own[word] = actions[action * ACTION_WORDS + word];
+    own[ACTION_WORD.ZONE] = parameters[CT_PARAMETER.ZONE];
+    own[ACTION_WORD.MARK] = parameters[CT_PARAMETER.MARK];
+    for (let word = 0; word < 4; word++) own[ACTION_WORD.LABEL + word] = parameters[CT_PARAMETER.LABEL + word];
   }
 
   ctClear(packet: number): void {

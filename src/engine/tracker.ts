@@ -43,8 +43,8 @@ export const NO_REGION = -1;
 
 export interface Tracker extends TrackContext {
   readonly memory: EngineMemory;
-  /** MAX_ACTIONS actions of ACTION_WORDS words. */
-  readonly actions: Int32Array;
+  /** The actions that packets name, of ACTION_WORDS words each: the engine's, or during one packet those of a pipeline. */
+  actions: Int32Array;
   readonly map: SharedMap;
   /** This thread's number: 1 or more, unique among the threads of the engine. */
   readonly owner: number;

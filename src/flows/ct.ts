@@ -7,7 +7,7 @@
 import { HELPERS, type HelperName } from '../alg/helper.js';
 import type { CtSpec, NatSpec } from './context.js';
 import { wrong } from './error.js';
-import { type Match, matched } from './match.js';
+import { checkNeed, type Match, matched } from './match.js';
 import { parseNat } from './nat.js';
 import { allOnes, parseInteger, parseTableNumber } from './numbers.js';
 import { type KeyWrite, parseLoad, parseMove, parseSetField, parseSubfield, type Subfield } from './subfield.js';
@@ -39,13 +39,14 @@ interface Draft {
   writes: KeyWrite[];
 }
 
-function readZone(draft: Draft, text: string): void {
+function readZone(draft: Draft, text: string, match: Match): void {
   if (/^[0-9]/.test(text)) {
     draft.zone = Number(parseInteger(text, ZONE_BITS));
     draft.zoneFrom = undefined;
     return;
   }
   const from = parseSubfield(text);
+  checkNeed(match, from.field, text);
   if (from.bits !== ZONE_BITS) throw wrong(text, `a zone has ${ZONE_BITS} bits, not ${from.bits}`);
   draft.zoneFrom = from;
 }
@@ -74,7 +75,7 @@ function readWord(draft: Draft, word: Word, match: Match): void {
       draft.table = parseTableNumber(neededValue(word));
       return;
     case 'zone':
-      readZone(draft, neededValue(word));
+      readZone(draft, neededValue(word), match);
       return;
     case 'nat':
       draft.nat = parseNat(word);
@@ -109,17 +110,24 @@ function check(draft: Draft, match: Match, text: string): void {
   }
 }
 
-/** Value and mask that constant writes leave of a field; of what moves bring, the mask alone. */
+/**
+ * Value and mask that constant writes leave of a field; of what moves bring, the mask alone. As in Open vSwitch, bits
+ * that a move reads are in the mask as well: the connection gets them as the packet has them.
+ */
 function written(writes: readonly KeyWrite[], name: string): { value: bigint; mask: bigint } | undefined {
   let value = 0n;
   let mask = 0n;
   for (const write of writes) {
-    const target = write.kind === 'load' ? write.field : write.to.field;
-    if (target.names[0] !== name) continue;
-    const bits = write.kind === 'load' ? write.mask : allOnes(write.to.bits) << BigInt(write.to.offset);
-    value &= ~bits;
-    mask |= bits;
-    if (write.kind === 'load') value |= write.value;
+    if (write.kind === 'load') {
+      if (write.field.names[0] !== name) continue;
+      value = (value & ~write.mask) | write.value;
+      mask |= write.mask;
+    } else {
+      for (const { field, bits, offset } of [write.from, write.to]) {
+        if (field.names[0] === name) mask |= allOnes(bits) << BigInt(offset);
+      }
+      if (write.to.field.names[0] === name) value &= ~(allOnes(write.to.bits) << BigInt(write.to.offset));
+    }
   }
   return mask === 0n ? undefined : { value, mask };
 }

@@ -3,11 +3,11 @@
  *
  * Imports the lists of cases.
  */
-
+import { FIELD_CASES } from './field-cases.js';
 import { GOLDEN_CASES } from './golden-cases.js';
 import { RELATED_CASES } from './related-cases.js';
 import { STATE_CASES } from './state-cases.js';
 import { TRANSLATION_CASES } from './translation-cases.js';
 
-export const SMALL_CASES = [...TRANSLATION_CASES, ...RELATED_CASES, ...STATE_CASES];
+export const SMALL_CASES = [...TRANSLATION_CASES, ...RELATED_CASES, ...STATE_CASES, ...FIELD_CASES];
 export const CASES = [...SMALL_CASES, ...GOLDEN_CASES];

@@ -34,6 +34,8 @@ interface Kind {
   /** Time that passes between rounds. */
   readonly passedMs?: number;
   readonly connections?: number;
+  /** Rules in place of the action. */
+  readonly flows?: string;
 }
 
 function there(flow: number): { src: string; dst: string } {
@@ -81,6 +83,14 @@ const KINDS: readonly Kind[] = [
     frames: flow => [frame(ipv4(there(flow), tcp({ checksum: 'wrong' })))],
     verdict: 'inv|trk',
   },
+  {
+    name: 'UDP under rules that take zone, mark and label from registers',
+    frames: flow => [UDP(flow)],
+    verdict: 'new|trk',
+    flows:
+      'udp,actions=move:NXM_OF_UDP_DST[]->NXM_NX_REG0[0..15],ct(commit,zone=NXM_NX_REG0[0..15],exec(move:NXM_OF_IP_SRC[]->NXM_NX_CT_MARK[],move:NXM_OF_IP_DST[]->NXM_NX_CT_LABEL[64..95]),table=1)\n' +
+      'table=1,ip,actions=output:2\n',
+  },
   { name: 'no IP', frames: () => [frame({ ethertype: 0x0806, bytes: DATA })], verdict: 'inv|trk' },
 ];
 
@@ -102,9 +112,10 @@ async function growthOf(run: () => void): Promise<{ bytes: number; collections: 
   return { bytes, collections };
 }
 
-for (const { name, frames, verdict, action = {}, passedMs = 1, connections = BATCH } of KINDS) {
+for (const { name, frames, verdict, action = {}, passedMs = 1, connections = BATCH, flows } of KINDS) {
   test(`${name}: 200,000 packets leave nothing on the heap`, async () => {
-    const engine = new LocalEngine({ maxConnections: connections, seed: 1 });
+    const rules = flows === undefined ? {} : { flows: { text: flows } };
+    const engine = new LocalEngine({ maxConnections: connections, seed: 1, ...rules });
     engine.defineAction(action);
     const batch = new PacketBatch(BATCH);
     for (let flow = 0; batch.length < BATCH; flow++) for (const bytes of frames(flow)) batch.add(bytes, START_MS);

@@ -61,8 +61,8 @@ for (const [action, message] of WRONG_ACTIONS) {
   });
 }
 
-test('an engine holds 256 actions', () => {
+test('an engine holds 4096 actions', () => {
   const engine = new LocalEngine({ maxConnections: 1 });
-  for (let number = 0; number < 256; number++) assert.equal(engine.defineAction({ zone: number }), number);
-  assert.throws(() => engine.defineAction({}), { name: 'RangeError', message: 'an engine holds 256 actions at most' });
+  for (let number = 0; number < 4096; number++) assert.equal(engine.defineAction({ zone: number }), number);
+  assert.throws(() => engine.defineAction({}), { name: 'RangeError', message: 'an engine holds 4096 actions at most' });
 });
