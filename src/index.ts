@@ -1,7 +1,7 @@
 /**
  * flowshard as a library: re-exports of the public API, nothing else.
  */
-export type { HelperName } from './alg/helper.js';
+export type { HelperName } from './alg/helpers.js';
 export { dumpConnections } from './control/dump.js';
 export type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './control/entry.js';
 export type { ConnectionFilter, TupleFilter } from './control/filter.js';

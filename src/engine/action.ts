@@ -2,9 +2,9 @@
  * The ct() action: what to do with a packet's connection. Compiled once into a few words of shared memory, and named
  * by its number in a packet.
  *
- * Imports alg/helper, nat/spec, track/timeouts. Imported by engine/ and the public API.
+ * Imports alg/helpers, nat/spec, track/timeouts. Imported by engine/ and the public API.
  */
-import { HELPER, type HelperName, helperNumber } from '../alg/helper.js';
+import { type HelperName, helperNumber, NO_HELPER } from '../alg/helpers.js';
 import { type NatAction, writeNat } from '../nat/spec.js';
 import { MAX_TIMEOUT_POLICIES } from '../track/timeouts.js';
 
@@ -38,7 +38,7 @@ export const ACTION = {
   LABEL_MASK: 8,
   NAT: 12,
   TIMEOUT_POLICY: 24,
-  /** One of HELPER. */
+  /** Number of the helper, or NO_HELPER. */
   HELPER: 25,
 } as const;
 export const ACTION_WORDS = 32;
@@ -89,7 +89,7 @@ export function writeAction(words: Int32Array, at: number, action: CtAction): vo
     (nat && nat.kind !== 'restore' ? ACTION_TRANSLATE : 0);
   made[ACTION.ZONE] = zone;
   made[ACTION.TIMEOUT_POLICY] = timeoutPolicy;
-  made[ACTION.HELPER] = helper === undefined ? HELPER.NONE : helperNumber(helper);
+  made[ACTION.HELPER] = helper === undefined ? NO_HELPER : helperNumber(helper);
   if (mark) {
     const { value, mask = 0xffffffff } = mark;
     checkWhole('mark value', value, 0xffffffff);

@@ -5,9 +5,9 @@
  * `defineAction` once. While a packet runs, `ct` executes one of them on the packet in place: the frame may be
  * rewritten by NAT, and the ct words of the packet's row (PACKET.STATE and those behind it) are written.
  *
- * Imports ../alg/helper (types). Imported by the other files of flows/, by the engine's side and the public API.
+ * Imports ../alg/helpers (types). Imported by the other files of flows/, by the engine's side and the public API.
  */
-import type { HelperName } from '../alg/helper.js';
+import type { HelperName } from '../alg/helpers.js';
 
 /** How a connection is translated. */
 export interface NatSpec {

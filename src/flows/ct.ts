@@ -2,9 +2,10 @@
  * The ct() action of a rule: its words to a CtSpec, which the engine turns into an action of its own, and to the
  * changes that it makes to the flow key before.
  *
- * Imports context, error, match, nat, numbers, subfield, words, ../alg/helper. Imported by flows/actions.
+ * Imports context, error, match, nat, numbers, subfield, words, ../alg/helpers, ../wire/facts. Imported by flows/actions.
  */
-import { HELPERS, type HelperName } from '../alg/helper.js';
+import { HELPER_NAMES, HELPERS, type HelperName } from '../alg/helpers.js';
+import { IPPROTO } from '../wire/facts.js';
 import type { CtSpec, NatSpec } from './context.js';
 import { wrong } from './error.js';
 import { checkNeed, type Match, matched } from './match.js';
@@ -82,8 +83,8 @@ function readWord(draft: Draft, word: Word, match: Match): void {
       return;
     case 'alg': {
       const name = neededValue(word);
-      draft.alg = HELPERS.find(helper => helper === name);
-      if (draft.alg === undefined) throw wrong(name, `is not a helper: ${HELPERS.join(', ')}`);
+      draft.alg = HELPER_NAMES.find(helper => helper === name);
+      if (draft.alg === undefined) throw wrong(name, `is not a helper: ${HELPER_NAMES.join(', ')}`);
       return;
     }
     case 'exec':
@@ -102,8 +103,11 @@ function check(draft: Draft, match: Match, text: string): void {
   if (writes.length > 0 && !commit) throw wrong('exec', 'needs commit');
   if (nat !== undefined && nat.kind !== 'restore' && !commit) throw wrong('nat', 'with src or dst needs commit');
   if (commit && matched.invalid(match)) throw wrong('commit', 'cannot be in a rule that matches ct_state=+inv');
-  if (alg === 'ftp' && !matched.tcp(match)) throw wrong('alg=ftp', 'needs tcp in the matches of the rule');
-  if (alg === 'tftp' && !matched.udp(match)) throw wrong('alg=tftp', 'needs udp in the matches of the rule');
+  const protocol = HELPERS.find(({ name }) => name === alg)?.protocol;
+  if (protocol === IPPROTO.TCP && !matched.tcp(match))
+    throw wrong(`alg=${alg}`, 'needs tcp in the matches of the rule');
+  if (protocol === IPPROTO.UDP && !matched.udp(match))
+    throw wrong(`alg=${alg}`, 'needs udp in the matches of the rule');
   if (nat?.addresses === undefined) return;
   if (nat.addresses.isIpv6 ? !matched.ipv6(match) : !matched.ipv4(match)) {
     throw wrong('nat', `an ${nat.addresses.isIpv6 ? 'IPv6' : 'IPv4'} range in a rule that matches another family`);

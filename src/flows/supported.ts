@@ -2,9 +2,9 @@
  * What flow rules can say, as lists: for the README to be checked against, and for anybody who writes rules by
  * program.
  *
- * Imports actions, vocabulary, ../alg/helper. Imported by the public API and tests.
+ * Imports actions, vocabulary, ../alg/helpers. Imported by the public API and tests.
  */
-import { HELPERS } from '../alg/helper.js';
+import { HELPER_NAMES } from '../alg/helpers.js';
 import { ACTION_NAMES } from './actions.js';
 import { FIELDS, MOVABLE_BY_NAME, PROTOCOLS } from './vocabulary.js';
 
@@ -21,7 +21,7 @@ export const SUPPORTED = {
   /** Arguments of nat(). */
   nat: ['src', 'dst', 'random', 'hash', 'persistent'],
   /** Helpers of alg=. */
-  alg: HELPERS,
+  alg: HELPER_NAMES,
   /** Actions inside exec(). */
   exec: ['set_field', 'load', 'move'],
   /** Fields that load, move, zone= and their like can read. */
