@@ -35,21 +35,26 @@ export class Chunk {
   readonly packets: Int32Array;
   readonly times: Float64Array;
   readonly view: DataView;
-  readonly template: Template;
   readonly capacity: number;
   readonly stride: number;
+  readonly #templates: readonly Template[];
 
-  /** @param known bits of KNOWN, the same for all packets */
-  constructor(template: Template, known: number, capacity: number = CHUNK_PACKETS) {
-    this.template = template;
+  /**
+   * @param templates what the packets are made from, in turn: one or two
+   * @param known bits of KNOWN, the same for all packets
+   */
+  constructor(templates: readonly Template[], known: number, capacity: number = CHUNK_PACKETS) {
+    this.#templates = templates;
     this.capacity = capacity;
-    this.stride = Math.ceil(template.bytes.length / FRAME_ALIGN) * FRAME_ALIGN;
+    const longest = Math.max(...templates.map(template => template.bytes.length));
+    this.stride = Math.ceil(longest / FRAME_ALIGN) * FRAME_ALIGN;
     this.packets = new Int32Array(capacity * PACKET_WORDS);
     this.times = new Float64Array(this.packets.buffer);
     const bytes = new Uint8Array(capacity * this.stride);
     this.view = new DataView(bytes.buffer);
     for (let slot = 0; slot < capacity; slot++) {
       const row = slot * PACKET_WORDS;
+      const template = this.template(slot);
       bytes.set(template.bytes, slot * this.stride);
       this.packets[row + PACKET.FRAME_OFFSET] = slot * this.stride;
       this.packets[row + PACKET.FRAME_LENGTH] = template.bytes.length;
@@ -58,24 +63,36 @@ export class Chunk {
     this.declare(known);
   }
 
+  /** What packet `slot` is made from. */
+  template(slot: number): Template {
+    return this.#templates[slot % this.#templates.length];
+  }
+
   /** Says of all packets what is known of them: bits of KNOWN. */
   declare(known: number): void {
     const names = (known & (KNOWN.L3_IPV4 | KNOWN.L3_IPV6)) !== 0;
     for (let slot = 0; slot < this.capacity; slot++) {
       const row = slot * PACKET_WORDS;
       this.packets[row + PACKET.INPUT] = known;
-      this.packets[row + PACKET.L3_OFFSET] = names ? slot * this.stride + this.template.l3 : 0;
+      this.packets[row + PACKET.L3_OFFSET] = names ? slot * this.stride + this.template(slot).l3 : 0;
     }
   }
 
   /** Makes packet `slot` one of flow `flow` that must get the ct_state `state`. */
   write(slot: number, flow: number, state: number, seq = 0, ack = 0): void {
     const row = slot * PACKET_WORDS;
-    writeFlow(this.view, slot * this.stride, this.template, flow, (state & CT.RPL) !== 0, seq, ack);
+    writeFlow(this.view, slot * this.stride, this.template(slot), flow, (state & CT.RPL) !== 0, seq, ack);
     this.packets[row + PACKET.STATE] = 0;
     this.packets[row + PACKET.REASON] = -1;
     this.packets[row + PACKET.ZONE] = 0;
     this.packets[row + PACKET.COOKIE] = state;
+  }
+
+  /** Gives packet `slot` an action and a time of its own. */
+  address(slot: number, action: number, timeMs: number): void {
+    const row = slot * PACKET_WORDS;
+    this.packets[row + PACKET.ACTION] = action;
+    this.times[(row + PACKET.TIME) >>> 1] = timeMs;
   }
 
   /**

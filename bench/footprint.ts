@@ -8,7 +8,7 @@ import { LocalEngine } from '../src/engine/local.js';
 import { BUCKET_WORDS, type SharedMap } from '../src/sharedarraybuffer-hashmap/index.js';
 import { KNOWN } from '../src/wire/known.js';
 import { collectGarbage } from './machine.js';
-import { type BenchResult, NO_TIMES } from './result.js';
+import { type Measured, NO_PACKETS, NO_TIMES } from './result.js';
 import { figureOf } from './statistics.js';
 import { createTraffic, type Mix } from './traffic.js';
 import { create, openEngine } from './whole.js';
@@ -34,8 +34,8 @@ export function tableBytes(map: SharedMap): TableBytes {
 }
 
 /** Bytes per connection in a table of `mix` that is full. */
-export function measureMemory(mix: Mix, connections: number, batch: number, seed: number): BenchResult {
-  const traffic = createTraffic(mix, connections, seed, KNOWN.L4_CHECKSUM_GOOD);
+export function measureMemory(mix: Mix, connections: number, batch: number, seed: number): Measured {
+  const traffic = createTraffic({ mix, connections, seed, known: KNOWN.L4_CHECKSUM_GOOD });
   collectGarbage();
   const before = process.memoryUsage.rss();
   const engine = openEngine(mix, connections, seed);
@@ -48,9 +48,7 @@ export function measureMemory(mix: Mix, connections: number, batch: number, seed
     mix,
     connections,
     shards: 1,
-    batch: null,
-    checksums: null,
-    hints: null,
+    ...NO_PACKETS,
     rounds: 1,
     ...NO_TIMES,
     bytesPerConnection: bytes.total / connections,
@@ -61,14 +59,13 @@ export function measureMemory(mix: Mix, connections: number, batch: number, seed
   };
 }
 
-function opening(work: 'open' | 'open-workers', connections: number, times: readonly number[]): BenchResult {
+function opening(work: 'open' | 'open-workers', connections: number, times: readonly number[]): Measured {
   const { median, rounds } = figureOf(times);
-  const nothing = { batch: null, checksums: null, hints: null, ...NO_TIMES };
-  return { work, mix: 'mixed', connections, shards: 1, ...nothing, rounds, milliseconds: median };
+  return { work, mix: 'any', connections, shards: 1, ...NO_PACKETS, ...NO_TIMES, rounds, milliseconds: median };
 }
 
 /** Opens engines with the defaults, all of whose connections may be IPv6. */
-export function measureOpening(connections: number): BenchResult {
+export function measureOpening(connections: number): Measured {
   const times: number[] = [];
   for (let round = 0; round < OPENINGS; round++) {
     collectGarbage();
@@ -81,7 +78,7 @@ export function measureOpening(connections: number): BenchResult {
 }
 
 /** The same with one shard worker and the sweeper, until both run. */
-export async function measureOpeningWithWorkers(connections: number): Promise<BenchResult> {
+export async function measureOpeningWithWorkers(connections: number): Promise<Measured> {
   const times: number[] = [];
   for (let round = 0; round < OPENINGS; round++) {
     collectGarbage();

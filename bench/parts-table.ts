@@ -46,7 +46,7 @@ const COUNT = MAX_BATCH;
 /** An engine full of connections, and the traffic that updates them. */
 function filled(mix: Mix, connections: number, seed: number): { engine: LocalEngine; traffic: Traffic } {
   const engine = openEngine(mix, connections, seed);
-  const traffic = createTraffic(mix, connections, seed, DECLARED);
+  const traffic = createTraffic({ mix, connections, seed, known: DECLARED });
   create(engine, traffic, connections, BATCH);
   settle(engine, traffic, connections, BATCH);
   return { engine, traffic };
@@ -55,11 +55,12 @@ function filled(mix: Mix, connections: number, seed: number): { engine: LocalEng
 /** Parses and hashes the first COUNT packets of a chunk into the engine's rows of facts. */
 function readFacts(engine: LocalEngine, chunk: Chunk): void {
   const { facts, memory } = engine.tracker;
-  const { view, stride, template } = chunk;
+  const { view, stride } = chunk;
+  const bytes = chunk.template(0).bytes.length;
   for (let slot = 0; slot < COUNT; slot++) {
     const start = slot * stride;
     const base = slot * FACT_WORDS;
-    const reason = parseFrame(view, start, start + template.bytes.length, DECLARED, 0, facts, base);
+    const reason = parseFrame(view, start, start + bytes, DECLARED, 0, facts, base);
     if (reason !== REASON.none) throw new Error('a frame was refused');
     hashKey(facts, base, memory.control[CONTROL.KEY0], memory.control[CONTROL.KEY1]);
   }
@@ -79,7 +80,7 @@ function findParts(connections: number): PartGroup {
     const { engine } = filled('udp4', connections, seed);
     lockRegion(engine.memory.map, REGION, OWNER);
     const random = new Random(seed);
-    const chunk = new Chunk(createTemplate(UDP4), DECLARED, COUNT);
+    const chunk = new Chunk([createTemplate(UDP4)], DECLARED, COUNT);
     const part = (what: string, firstFlow: number, expected: number): Part => {
       const name = `find ${COUNT} ${what} ${connections} records`;
       return {

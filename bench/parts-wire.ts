@@ -28,7 +28,7 @@ const TCP_WITH_OPTIONS: TemplateOptions = { family: 4, protocol: 'tcp', payload:
 
 /** Frames of flows picked at random. */
 function frames(options: TemplateOptions, random: Random): Chunk {
-  const chunk = new Chunk(createTemplate(options), 0, FRAMES);
+  const chunk = new Chunk([createTemplate(options)], 0, FRAMES);
   for (let slot = 0; slot < FRAMES; slot++) {
     chunk.write(slot, random.below(FLOWS), STATE.NEW, random.u32(), random.u32());
   }
@@ -45,7 +45,7 @@ const parseAny: Parse = (view, start, end, known, facts, base) => parseFrame(vie
 function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: number): Part {
   const name = `parse ${FRAMES} ${what}`;
   const { view, stride } = chunk;
-  const length = chunk.template.bytes.length;
+  const length = chunk.template(0).bytes.length;
   const spans = Int32Array.from({ length: FRAMES * SPAN_WORDS }, (_, word) => {
     const place = word % SPAN_WORDS;
     if (place === SPAN.START) return ((word - place) / SPAN_WORDS) * stride;
@@ -76,7 +76,7 @@ function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: nu
 function parsePart(parse: Parse, what: string, chunk: Chunk, known: number, bytesEach?: number): Part {
   const name = `parse ${FRAMES} ${what}`;
   const { view, stride } = chunk;
-  const length = chunk.template.bytes.length;
+  const length = chunk.template(0).bytes.length;
   const facts = new Int32Array((ROW_MASK + 1) * FACT_WORDS);
   return {
     name,
@@ -121,7 +121,7 @@ export function parseParts(seed: number): readonly Part[] {
 
 function hashPart(what: string, chunk: Chunk, random: Random): Part {
   const { view, stride } = chunk;
-  const length = chunk.template.bytes.length;
+  const length = chunk.template(0).bytes.length;
   const facts = new Int32Array(FRAMES * FACT_WORDS);
   const key0 = random.u32() | 0;
   const key1 = random.u32() | 0;

@@ -16,7 +16,7 @@ import { createTemplate } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
 import { KNOWN } from '../src/wire/known.js';
 import { Chunk, PACKET_MS, STATE } from './chunk.js';
-import { type BenchResult, NS_PER_MS, timesOf } from './result.js';
+import { type Measured, NS_PER_MS, timesOf } from './result.js';
 import { figureOf } from './statistics.js';
 import { UDP4 } from './traffic.js';
 
@@ -49,8 +49,8 @@ function collect(producer: Producer): number {
 
 /** Sends the first `count` packets of a burst through the engine and reads their verdicts. */
 function pump(producer: Producer, burst: Chunk, bytes: Uint8Array, count: number, batch: number): void {
-  const { view, stride, template } = burst;
-  const length = template.bytes.length;
+  const { view, stride } = burst;
+  const length = burst.template(0).bytes.length;
   let pushed = 0;
   let waits = 0;
   for (let read = 0; read < count; ) {
@@ -87,7 +87,7 @@ async function sendBurst(engine: Engine, burst: Chunk, count: number, batch: num
 
 async function measure(engine: Engine, options: RingsOptions): Promise<number[]> {
   const { connections, batch, seed, rounds, packets } = options;
-  const burst = new Chunk(createTemplate(UDP4), KNOWN_BITS, BURST_PACKETS);
+  const burst = new Chunk([createTemplate(UDP4)], KNOWN_BITS, BURST_PACKETS);
   for (let first = 0; first < connections; first += BURST_PACKETS) {
     const count = Math.min(BURST_PACKETS, connections - first);
     for (let slot = 0; slot < count; slot++) burst.write(slot, first + slot, STATE.NEW);
@@ -111,7 +111,7 @@ async function measure(engine: Engine, options: RingsOptions): Promise<number[]>
 }
 
 /** Updates of udp4 connections through the rings of an engine with one shard. */
-export async function measureRings(options: RingsOptions): Promise<BenchResult> {
+export async function measureRings(options: RingsOptions): Promise<Measured> {
   const { connections, batch, seed } = options;
   const table = { maxConnections: connections, maxIpv6Connections: 0, seed };
   const engine = await Engine.open({ ...table, shards: 1, clock: 'packets' });

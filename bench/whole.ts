@@ -1,18 +1,19 @@
 /**
- * The whole engine on the calling thread: create, update and expire at one number of connections.
+ * The whole engine on the calling thread: create, update and delete at one number of connections.
  *
- * A round of create and expire has a fresh engine, so that records are taken in order and the first round is like the
+ * A round of create and delete has a fresh engine, so that records are taken in order and the first round is like the
  * last. The last engine stays, and the variants of update take turns on it, so that a disturbance hits all alike.
  *
  * Imports chunk, machine, result, statistics, traffic, engine/, wire/. Imported by run.
  */
+import type { CtAction } from '../src/engine/action.js';
 import { LocalEngine } from '../src/engine/local.js';
 import { KNOWN } from '../src/wire/known.js';
 import { judgeChunk, LATER_MS } from './chunk.js';
 import { collectGarbage } from './machine.js';
-import { type BenchResult, type Checksums, type Hints, NS_PER_MS, timesOf } from './result.js';
+import { type Checksums, type Hints, type Measured, NO_PACKETS, NS_PER_MS, timesOf } from './result.js';
 import { figureOf } from './statistics.js';
-import { chunkFor, createTraffic, type Mix, type Traffic } from './traffic.js';
+import { chunkFor, createTraffic, ipv6Connections, type Mix, type Traffic } from './traffic.js';
 
 export interface WholeOptions {
   readonly mix: Mix;
@@ -39,7 +40,7 @@ const UDP4_VARIANTS: readonly Variant[] = [
 ];
 const OTHER_VARIANTS: readonly Variant[] = [L4_DECLARED];
 
-/** Creates and expiries of a small table are over in no time: so many connections are wanted in all. */
+/** Creates and deletions of a small table are over in no time: so many connections are wanted in all. */
 const LEAST_CREATES = 200_000;
 const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 41;
@@ -48,10 +49,10 @@ const LARGE = 100_000;
 const ROUNDS_PER_COLLECTION = 8;
 
 /** An engine with room for exactly these connections. */
-export function openEngine(mix: Mix, connections: number, seed: number): LocalEngine {
-  const maxIpv6Connections = mix === 'udp6' ? connections : 0;
+export function openEngine(mix: Mix, connections: number, seed: number, action: CtAction = {}): LocalEngine {
+  const maxIpv6Connections = ipv6Connections(mix, connections);
   const engine = new LocalEngine({ maxConnections: connections, maxIpv6Connections, seed });
-  engine.defineAction({});
+  engine.defineAction(action);
   return engine;
 }
 
@@ -77,7 +78,7 @@ export function settle(engine: LocalEngine, traffic: Traffic, connections: numbe
 }
 
 /** Updates connections at random with about so many packets. @returns nanoseconds for each */
-function update(engine: LocalEngine, traffic: Traffic, packets: number, batch: number): number {
+export function update(engine: LocalEngine, traffic: Traffic, packets: number, batch: number): number {
   const size = chunkFor(batch);
   let ms = 0;
   let judged = 0;
@@ -86,7 +87,7 @@ function update(engine: LocalEngine, traffic: Traffic, packets: number, batch: n
 }
 
 /** Removes all connections as the sweeper does. @returns nanoseconds for each */
-function expire(engine: LocalEngine, connections: number): number {
+function removeAll(engine: LocalEngine, connections: number): number {
   const startedMs = performance.now();
   engine.sweep(LATER_MS);
   const ms = performance.now() - startedMs;
@@ -94,24 +95,24 @@ function expire(engine: LocalEngine, connections: number): number {
   return (ms * NS_PER_MS) / connections;
 }
 
-function checkCount(engine: LocalEngine, connections: number): void {
+export function checkCount(engine: LocalEngine, connections: number): void {
   const { connectionCount } = engine;
   if (connectionCount === connections) return;
   throw new Error(`the benchmark is void: ${connectionCount} connections instead of ${connections}`);
 }
 
 /** Runs everything there is to run for a mix and a number of connections, and reports each figure. */
-export function runWhole(options: WholeOptions, report: (result: BenchResult) => void): void {
+export function runWhole(options: WholeOptions, report: (result: Measured) => void): void {
   const { mix, connections, batch, seed, rounds, packets } = options;
-  const traffic = createTraffic(mix, connections, seed, L4_DECLARED.known);
+  const traffic = createTraffic({ mix, connections, seed, known: L4_DECLARED.known });
   const many = Math.ceil(LEAST_CREATES / connections);
   const creates: number[] = [];
-  const expiries: number[] = [];
+  const deletions: number[] = [];
   let engine = openEngine(mix, connections, seed);
   for (let round = Math.min(MOST_ROUNDS, Math.max(LEAST_ROUNDS, many)); round > 0; round--) {
     creates.push(create(engine, traffic, connections, batch));
     if (round === 1) break;
-    expiries.push(expire(engine, connections));
+    deletions.push(removeAll(engine, connections));
     engine = openEngine(mix, connections, seed);
     if (connections >= LARGE || round % ROUNDS_PER_COLLECTION === 0) collectGarbage();
   }
@@ -127,7 +128,7 @@ export function runWhole(options: WholeOptions, report: (result: BenchResult) =>
     });
   }
   checkCount(engine, connections);
-  expiries.push(expire(engine, connections));
+  deletions.push(removeAll(engine, connections));
 
   const common = { mix, connections, shards: 1, batch };
   const { checksums, hints } = L4_DECLARED;
@@ -136,5 +137,5 @@ export function runWhole(options: WholeOptions, report: (result: BenchResult) =>
     const { checksums, hints } = variant;
     report({ work: 'update', ...common, checksums, hints, ...timesOf(figureOf(updates[index])) });
   });
-  report({ work: 'expire', ...common, batch: null, checksums: null, hints: null, ...timesOf(figureOf(expiries)) });
+  report({ work: 'delete', ...common, ...NO_PACKETS, ...timesOf(figureOf(deletions)) });
 }

@@ -1,17 +1,29 @@
 /**
- * `flowshard bench`: measures the engine and prints the figures as a table or as JSON.
+ * `flowshard bench`: measures the engine and prints the figures as a table, as JSON, or as a page with plots.
  *
  * The options and what is printed are here; what is measured, and how, is in bench/.
  *
- * Imports exit, numbers, engine/options, bench/. Imported by main.
+ * Imports bench-ovs, exit, numbers, engine/options, bench/. Imported by main.
  */
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { pageOf } from '../../bench/page.js';
 import { type BenchReport, headLines, resultLine } from '../../bench/result.js';
-import { DEFAULT_BATCH, DEFAULT_CONNECTIONS, describeRun, MAX_RUN_BATCH, runBench } from '../../bench/run.js';
-import { MAX_CONNECTIONS } from '../engine/options.js';
+import {
+  DEFAULT_BATCH,
+  DEFAULT_CONNECTIONS,
+  describeRun,
+  MAX_RUN_BATCH,
+  QUICK_CONNECTIONS,
+  runBench,
+  SECTIONS,
+  type Section,
+} from '../../bench/run.js';
+import { MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
 import { oneLine, systemReason } from '../pcap/descriptor.js';
+import { ovsBenchCommand } from './bench-ovs.js';
 import { writeOutput } from './exit.js';
 import { wholeNumber } from './numbers.js';
 
@@ -20,26 +32,44 @@ const MAX_SEED = 0xffff_ffff;
 const STANDARD_OUTPUT = '-';
 
 interface BenchFlags {
-  readonly connections: readonly number[];
+  readonly connections?: readonly number[];
   readonly batch: number;
+  readonly shards: readonly number[];
   readonly seed: number;
+  readonly only?: readonly Section[];
   readonly json?: string;
+  readonly html?: string;
   readonly quick?: true;
 }
 
-/** `1000,100000` as numbers, each once. */
-function connectionList(text: string): number[] {
-  const parts = text.split(',').map(part => (/^\d+$/.test(part) ? Number(part) : Number.NaN));
-  if (parts.some(count => !(count >= 1 && count <= MAX_CONNECTIONS))) {
-    throw new InvalidArgumentError(`Allowed are whole numbers from 1 to ${MAX_CONNECTIONS}, separated by commas.`);
-  }
-  return [...new Set(parts)];
+/** Makes the parser of `1000,100000`: numbers, each once. */
+function numberList(most: number): (text: string) => number[] {
+  return text => {
+    const parts = text.split(',').map(part => (/^\d+$/.test(part) ? Number(part) : Number.NaN));
+    if (parts.some(count => !(count >= 1 && count <= most))) {
+      throw new InvalidArgumentError(`Allowed are whole numbers from 1 to ${most}, separated by commas.`);
+    }
+    return [...new Set(parts)];
+  };
 }
 
+function sectionList(text: string): Section[] {
+  return text.split(',').map(name => {
+    const section = SECTIONS.find(known => known === name);
+    if (section === undefined) throw new InvalidArgumentError(`Allowed are ${SECTIONS.join()}, separated by commas.`);
+    return section;
+  });
+}
+
+/** One shard, and as many as there are processors. */
+const DEFAULT_SHARDS = [...new Set([1, Math.min(availableParallelism(), MAX_SHARDS)])];
+
 const NOTES = `
-Times are nanoseconds per packet, per connection for expire; least is that of the fastest round. Everything runs on one
-thread, but for rings (one producer thread and one shard) and open-workers. The process must be alone on its
-processors for figures that mean something.
+Times are nanoseconds per packet, per connection for delete; least is that of the fastest round. Everything runs on one
+thread, but for threads-… (as many as shards, and a sweeper), rings (one producer thread and one shard), latency (a
+sweeper beside it), replay (a process of its own) and open-workers. "of limit" is how many times the work takes what the
+machine's own limit allows: touch and multiply for a packet, stream and read for bytes, in-thread for work of several
+threads. The process must be alone on its processors for figures that mean something.
 
 Exit codes: 0 done; 1 the benchmark failed; 2 wrong usage.`;
 
@@ -48,14 +78,22 @@ export const benchCommand = new Command('bench')
   .description('Measures how long the engine takes per packet, and how much memory per connection.')
   .addOption(
     new Option('--connections <list>', 'numbers of connections')
-      .argParser(connectionList)
-      .default(DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS.join()),
+      .argParser(numberList(MAX_CONNECTIONS))
+      .default(undefined, `${DEFAULT_CONNECTIONS.join()}; with --quick ${QUICK_CONNECTIONS.join()}`),
   )
   .option('--batch <n>', 'packets per batch', wholeNumber(1, MAX_RUN_BATCH), DEFAULT_BATCH)
+  .addOption(
+    new Option('--shards <list>', 'numbers of shards to measure together')
+      .argParser(numberList(MAX_SHARDS))
+      .default(DEFAULT_SHARDS, DEFAULT_SHARDS.join()),
+  )
   .option('--seed <n>', 'make packets and the key of the hash from a number', wholeNumber(0, MAX_SEED), DEFAULT_SEED)
+  .addOption(new Option('--only <list>', `parts of the run: ${SECTIONS.join()}`).argParser(sectionList))
   .option('--json <file>', 'write the figures as JSON; - for standard output, instead of the table')
+  .option('--html <file>', 'write the figures as a page with plots')
   .option('--quick', 'fewer packets: less than 40 seconds')
   .addHelpText('after', NOTES)
+  .addCommand(ovsBenchCommand)
   .action(async (_flags: unknown, command: Command) => {
     await bench(command.opts<BenchFlags>());
   });
@@ -79,18 +117,20 @@ function printLine(line: string): void {
 
 /** Runs the command. @throws Error with a one-line message; OutputClosed */
 async function bench(flags: BenchFlags): Promise<void> {
-  const { connections, batch, seed, json, quick = false } = flags;
+  const { batch, shards, seed, json, html, quick = false, only: sections = SECTIONS } = flags;
+  const { connections = quick ? QUICK_CONNECTIONS : DEFAULT_CONNECTIONS } = flags;
   const printsTable = json !== STANDARD_OUTPUT;
   if (json !== undefined && printsTable) checkWritable(json);
-  const options = { connections, batch, seed, quick };
+  if (html !== undefined) checkWritable(html);
+  const options = { connections, batch, shards, seed, quick, sections };
   const about = describeRun(options);
   if (printsTable) for (const line of headLines(about)) printLine(line);
-  const results = await runBench(options, result => {
+  const results = await runBench(options, about, result => {
     if (printsTable) printLine(resultLine(result));
   });
-  if (json === undefined) return;
   const report: BenchReport = { ...about, results };
-  writeReport(json, `${JSON.stringify(report, null, 2)}\n`);
+  if (json !== undefined) writeReport(json, `${JSON.stringify(report, null, 2)}\n`);
+  if (html !== undefined) writeReport(html, pageOf(report));
 }
 
 function writeReport(file: string, text: string): void {

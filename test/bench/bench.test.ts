@@ -57,46 +57,136 @@ function checkResult(result: BenchResult): void {
   assert.ok(result.rounds >= 5, what);
   assert.ok(isPositive(result.nsPerPacket) && isPositive(result.minNsPerPacket) && isPositive(result.mpps), what);
   assert.ok((result.minNsPerPacket ?? 0) <= (result.nsPerPacket ?? 0), what);
-  assert.equal(result.batch, result.work === 'expire' ? null : BATCH, what);
+  assert.equal(result.batch, result.work === 'delete' || result.work === 'replay' ? null : BATCH, what);
 }
 
-test('a quick run writes its figures as JSON and as a table', () => {
+function readReport(file: string): BenchReport {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+function kindsOf(report: BenchReport): string[] {
+  return report.results.map(({ work, mix, connections, shards, checksums, hints }) =>
+    [work, mix, connections, shards, checksums ?? '-', hints ?? '-'].join(' '),
+  );
+}
+
+test('a quick run writes its figures as JSON, as a page and as a table', () => {
   const file = join(folder, 'figures.json');
-  const run = runCommand('--connections', '1000,200', '--quick', '--seed', '5', '--json', file);
+  const page = join(folder, 'figures.html');
+  const flags = ['--connections', '1000,200', '--quick', '--seed', '5', '--only', 'sizes,memory', '--html', page];
+  const run = runCommand(...flags, '--json', file);
   assert.equal(run.stderr, '');
   assert.equal(run.status, 0);
-  const report: BenchReport = JSON.parse(readFileSync(file, 'utf8'));
+  const report = readReport(file);
   assert.equal(report.node, process.version);
   assert.equal(report.seed, 5);
   assert.ok(report.machine.cpu.length > 0 && report.machine.cores > 0);
   assert.ok(report.commit === null || /^[0-9a-f]{40,}$/.test(report.commit));
   for (const result of report.results) checkResult(result);
 
-  const kinds = report.results.map(({ work, mix, connections, checksums, hints }) =>
-    [work, mix, connections, checksums, hints].join(' '),
+  const { limits } = report;
+  assert.deepEqual(
+    limits.touches.map(({ connections }) => connections),
+    [200, 1000],
   );
-  const expected = MIXES.flatMap(mix =>
+  for (const { nsPerTouch } of limits.touches) assert.ok(isPositive(nsPerTouch));
+  assert.ok(isPositive(limits.nsPerMultiply) && isPositive(limits.nsPerLock));
+  assert.ok(isPositive(limits.streamGigabytesPerSecond));
+
+  const expected = MIXES.filter(mix => mix !== 'mixed').flatMap(mix =>
     [1000, 200].flatMap(connections => {
-      const on = `${mix} ${connections}`;
+      const on = `${mix} ${connections} 1`;
       const extra = mix === 'udp4' ? [`update ${on} verified none`, `update ${on} l4-declared l3`] : [];
-      return [`create ${on} l4-declared none`, `update ${on} l4-declared none`, ...extra, `expire ${on}  `];
+      return [`create ${on} l4-declared none`, `update ${on} l4-declared none`, ...extra, `delete ${on} - -`];
     }),
   );
-  const others = ['memory udp4 1000  ', 'memory udp6 1000  ', 'open mixed 1000  ', 'open-workers mixed 1000  '];
-  assert.deepEqual(kinds, [...others, ...expected, 'rings udp4 1000 l4-declared none']);
+  const others = ['memory udp4', 'memory udp6', 'open any', 'open-workers any'].map(name => `${name} 1000 1 - -`);
+  assert.deepEqual(kindsOf(report), [...others, ...expected]);
 
   const lines = run.stdout.trimEnd().split('\n');
   const head = lines.findIndex(line => line.startsWith('work '));
   assert.ok(lines.slice(0, head).some(line => line.startsWith('node ') && line.endsWith(process.version)));
   assert.equal(lines.length - head - 1, report.results.length);
+  checkPage(readFileSync(page, 'utf8'), report);
+});
+
+/** The page holds every figure and nothing from elsewhere. */
+function checkPage(html: string, report: BenchReport): void {
+  assert.doesNotMatch(html, /(?:src|href)=|@import|url\(/);
+  assert.equal(html.match(/<tr><td>/g)?.length, report.results.length);
+  assert.equal(html.match(/<svg /g)?.length, html.match(/<\/svg>/g)?.length);
+  assert.doesNotMatch(html, /NaN|Infinity|undefined/);
+  for (const { nsPerPacket } of report.results) {
+    if (nsPerPacket !== null) assert.ok(html.includes(`<td>${nsPerPacket.toFixed(1)}</td>`));
+  }
+}
+
+test('slices, threads, rings and latency are measured at one number of connections', () => {
+  const file = join(folder, 'rest.json');
+  const only = 'batches,variants,threads,rings,latency';
+  const flags = ['--connections', '2000', '--quick', '--shards', '2', '--only', only, '--json', file];
+  const run = runCommand(...flags, '--html', join(folder, 'rest.html'));
+  assert.equal(run.stderr, '');
+  const report = readReport(file);
+  for (const result of report.results) {
+    assert.ok(isPositive(result.nsPerPacket) && isPositive(result.ratioToLimit), JSON.stringify(result));
+  }
+  const declared = 'l4-declared none';
+  const updates = Array(8).fill(`update udp4 2000 1 ${declared}`);
+  const threads = [1, 2].flatMap(shards => [
+    `threads-create udp4 2000 ${shards} ${declared}`,
+    `threads-update udp4 2000 ${shards} ${declared}`,
+  ]);
+  const rest = [`rings udp4 2000 1 ${declared}`, `latency udp4 2000 1 ${declared}`];
+  assert.deepEqual(kindsOf(report), [...updates, 'update tcp4 2000 1 verified none', ...threads, ...rest]);
+  const two = report.results.filter(({ shards }) => shards === 2);
+  assert.ok(two.every(({ limit }) => limit?.name === 'in-thread'));
+  const latency = report.results.find(({ work }) => work === 'latency')?.latencyUs;
+  assert.ok(latency !== undefined && latency.p50 > 0 && latency.p50 <= latency.p99 && latency.p999 <= latency.max);
+  checkPage(readFileSync(join(folder, 'rest.html'), 'utf8'), report);
+});
+
+test('a capture is replayed and compared with reading it', () => {
+  const run = runCommand('--connections', '100', '--quick', '--only', 'replay', '--json', '-');
+  assert.equal(run.status, 0, run.stderr);
+  const [replay] = (JSON.parse(run.stdout) as BenchReport).results;
+  assert.equal(replay.limit?.name, 'read');
+  assert.ok(isPositive(replay.gigabytesPerSecond) && isPositive(replay.ratioToLimit), JSON.stringify(replay));
 });
 
 test('with --json - standard output holds the JSON alone', () => {
-  const run = runCommand('--connections', '50', '--quick', '--batch', '7', '--json', '-');
+  const run = runCommand('--connections', '50', '--quick', '--batch', '7', '--only', 'sizes', '--json', '-');
   assert.equal(run.status, 0, run.stderr);
   const report: BenchReport = JSON.parse(run.stdout);
   assert.equal(report.batch, 7);
   assert.equal(report.quick, true);
+});
+
+test("OVS's benchmark prints what ovstest prints", () => {
+  const run = runCommand('ovs', 'benchmark', '2', '100000', '32', '1');
+  assert.equal(run.stderr, '');
+  assert.match(run.stdout, /^conntrack: {2} *\d+ ms\n$/);
+});
+
+test("OVS's benchmark of zones prints what ovstest prints", () => {
+  const run = runCommand('ovs', 'benchmark-zones', '100', '10', '5');
+  assert.equal(run.stderr, '');
+  const number = (width: number, digits: number) => (digits === 0 ? ` {1,${width}}\\d+` : ` +\\d+\\.\\d{${digits}}`);
+  const row = (name: string, digits: number) =>
+    `\\| ${name.padEnd(6)} \\|${number(16, digits)} us \\|${number(19, digits)} us \\|${number(12, digits)} us \\|${number(13, digits)} us \\|\n`;
+  const form = [
+    'initial packet generation time: \\d+ ms\n',
+    'initial insert time: \\d+ ms\n',
+    'flush run time: \\d+ ms\n',
+    'results:\n',
+    ' {9}\\| ct execute \\(commit\\) \\| ct execute \\(no commit\\) \\| flush full zone \\| flush empty zone \\|\n',
+    '\\+-{8}\\+-{21}\\+-{24}\\+-{17}\\+-{18}\\+\n',
+    row('Min', 0),
+    row('Max', 0),
+    row('95%ile', 2),
+    row('Avg', 2),
+  ];
+  assert.match(run.stdout, new RegExp(`^${form.join('')}$`));
 });
 
 const USAGE_ERRORS = [
@@ -107,6 +197,8 @@ const USAGE_ERRORS = [
   ['--batch', '0'],
   ['--batch', '4096'],
   ['--seed', '-1'],
+  ['--only', 'everything'],
+  ['--shards', '0'],
   ['--frobnicate'],
   ['argument'],
 ];
@@ -141,9 +233,9 @@ const TEMPLATES: readonly (readonly [name: string, options: TemplateOptions, byt
 
 for (const [name, options, bytes] of TEMPLATES) {
   test(`frames of ${name} have right sums in both directions`, () => {
-    const chunk = new Chunk(createTemplate(options), 0, 512);
+    const chunk = new Chunk([createTemplate(options)], 0, 512);
     const facts = new Int32Array(FACT_WORDS);
-    assert.equal(chunk.template.bytes.length, bytes);
+    assert.equal(chunk.template(0).bytes.length, bytes);
     for (let slot = 0; slot < chunk.capacity; slot++) {
       const state = slot % 2 === 0 ? STATE.ESTABLISHED : STATE.REPLY;
       chunk.write(slot, slot * 65_521, state, Math.imul(slot, 0x9e3779b1), Math.imul(slot, 0x85ebca6b));
@@ -158,11 +250,12 @@ for (const mix of MIXES) {
   test(`every ${mix} packet of the timed part is judged right, with all checksums verified`, () => {
     const connections = 3000;
     const engine = openEngine(mix, connections, SEED);
-    const traffic = createTraffic(mix, connections, SEED, 0);
+    const traffic = createTraffic({ mix, connections, seed: SEED, known: 0 });
     create(engine, traffic, connections, BATCH);
     settle(engine, traffic, connections, BATCH);
     for (let round = 0; round < 20; round++) judgeChunk(engine, traffic.pick(1024), 1024, BATCH);
-    traffic.declare(mix === 'udp6' ? DECLARED | KNOWN.L3_IPV6 : DECLARED | KNOWN.L3_IPV4);
+    // A mix of both families has no one network layer to declare.
+    if (mix !== 'mixed') traffic.declare(DECLARED | (mix === 'udp6' ? KNOWN.L3_IPV6 : KNOWN.L3_IPV4));
     judgeChunk(engine, traffic.pick(1024), 1024, BATCH);
     const { events, reasons } = engine.counters();
     assert.equal(events.created, connections);
@@ -174,7 +267,7 @@ for (const mix of MIXES) {
 
 test('a run whose packets are not judged as they must be is void', () => {
   const engine = openEngine('udp4', 10, SEED);
-  const chunk = new Chunk(createTemplate(UDP4), 0, 32);
+  const chunk = new Chunk([createTemplate(UDP4)], 0, 32);
   const write = (state: number) => {
     for (let slot = 0; slot < 32; slot++) chunk.write(slot, slot % 10, state);
   };
@@ -183,7 +276,7 @@ test('a run whose packets are not judged as they must be is void', () => {
   write(STATE.ESTABLISHED);
   assert.throws(() => judgeChunk(engine, chunk, 32, BATCH), /void: 32 of 32 packets were not judged est\|trk/);
   chunk.write(0, 0, STATE.NEW);
-  chunk.view.setUint16(chunk.template.headerSumAt, 1);
+  chunk.view.setUint16(chunk.template(0).headerSumAt, 1);
   for (let slot = 1; slot < 32; slot++) chunk.write(slot, 0, STATE.NEW);
   assert.throws(() => judgeChunk(engine, chunk, 32, BATCH), /void: 1 of 32 .* \(ipv4-checksum\)/);
   for (let slot = 0; slot < 32; slot++) chunk.write(slot, 100 + slot, STATE.NEW);
@@ -198,7 +291,7 @@ test('the parts of a table add up to what it takes, and only IPv6 takes annexes'
     const { index, records, annexes, total } = tableBytes(map);
     const rest = total - index - records - annexes;
     assert.ok(rest >= 0 && rest < 4096, `${rest} bytes of headers`);
-    assert.equal(annexes > 64 * 2, mix === 'udp6');
+    assert.equal(annexes > 64 * 2, mix === 'udp6' || mix === 'mixed');
   }
 });
 
