@@ -4,6 +4,7 @@
  * No rules live here: see src/engine/process.ts. Started by src/engine/engine.ts through Piscina.
  */
 import type { ShardTask } from '../src/engine/engine.js';
+import { histogramRow, recordDuration } from '../src/engine/histogram.js';
 import { attachMemory, CONTROL } from '../src/engine/memory.js';
 import { Pipeline } from '../src/engine/pipeline.js';
 import { processPackets } from '../src/engine/process.js';
@@ -26,6 +27,7 @@ export default function runShard(task: ShardTask): void {
   const tracker = createTracker(memory, task.owner);
   tracker.frames = ring.frames;
   const pipeline = pipelineOf(task, tracker, ring);
+  const latency = task.latency === undefined ? undefined : histogramRow(task.latency.buffer, task.latency.row);
   Atomics.add(memory.control, CONTROL.READY, 1); // counts this worker in
   let done = processed(ring);
   for (;;) {
@@ -38,8 +40,10 @@ export default function runShard(task: ShardTask): void {
     }
     const first = done & (ring.capacity - 1);
     const count = Math.min(waiting, MAX_BATCH, ring.capacity - first);
+    const startedMs = latency === undefined ? 0 : performance.now();
     if (pipeline !== undefined) pipeline.run(first, count);
     else processPackets(tracker, ring.packets, ring.times, first, count);
+    if (latency !== undefined) recordDuration(latency, performance.now() - startedMs);
     done = (done + count) | 0;
     publishProcessed(ring, done);
   }

@@ -1,7 +1,7 @@
 /**
  * A batch of packets in memory of its own: what callers hand to execute() and read the verdicts from.
  *
- * Imports packet, ../track/state. Imported by engine.ts, local.ts and the public API.
+ * Imports packet. Imported by engine.ts, local.ts and the public API.
  */
 import { PACKET, PACKET_WORDS } from './packet.js';
 
@@ -59,20 +59,39 @@ export class PacketBatch {
    * @returns false when the batch has no room for it
    */
   add(frame: Uint8Array, timeMs: number, hints: PacketHints = {}): boolean {
-    if (this.#length === this.capacity || this.#used + frame.length > this.bytes.length) return false;
+    const start = this.tryReserve(frame.length);
+    if (start < 0) return false;
+    this.bytes.set(frame, start);
+    this.addReserved(frame.length, hints.known ?? 0, start + (hints.l3Offset ?? 0), timeMs, hints.action ?? 0, 0);
+    return true;
+  }
+
+  /**
+   * Room for a frame of `length` bytes, to be written in place: in `frames` from the byte on that is returned. Then
+   * addReserved() makes it a packet.
+   * @returns -1 when the batch has no room for it
+   */
+  tryReserve(length: number): number {
+    const isFull = this.#length === this.capacity || this.#used + length > this.bytes.length;
+    return isFull ? -1 : this.#used;
+  }
+
+  /**
+   * Makes the reserved room a packet.
+   * @param l3 offset of the network layer in `frames`, read only when `known` names it
+   */
+  addReserved(length: number, known: number, l3: number, timeMs: number, action: number, cookie: number): void {
     const at = this.#length++ * PACKET_WORDS;
-    this.bytes.set(frame, this.#used);
     this.packets[at + FRAME_OFFSET] = this.#used;
-    this.packets[at + FRAME_LENGTH] = frame.length;
-    this.packets[at + INPUT] = hints.known ?? 0;
-    this.packets[at + L3_OFFSET] = this.#used + (hints.l3Offset ?? 0);
+    this.packets[at + FRAME_LENGTH] = length;
+    this.packets[at + INPUT] = known;
+    this.packets[at + L3_OFFSET] = l3;
     this.times[(at + TIME) >>> 1] = timeMs;
-    this.packets[at + ACTION] = hints.action ?? 0;
-    this.packets[at + COOKIE] = 0;
+    this.packets[at + ACTION] = action;
+    this.packets[at + COOKIE] = cookie;
     this.packets[at + STATE] = 0;
     this.packets[at + ZONE] = 0;
-    this.#used += frame.length;
-    return true;
+    this.#used += length;
   }
 
   /** ct_state of packet `index`: bits of CT. */

@@ -10,6 +10,7 @@ import { CT } from '../track/state.js';
 import type { CtAction } from './action.js';
 import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
+import { createHistograms, type Quantiles, readHistograms } from './histogram.js';
 import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle } from './memory.js';
 import { type EngineOptions, memoryOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
@@ -39,6 +40,8 @@ export interface ShardTask {
   readonly memory: MemoryHandle;
   readonly ring: SharedArrayBuffer;
   readonly owner: number;
+  /** Where it records how long batches take, if that is asked for. */
+  readonly latency: { readonly buffer: SharedArrayBuffer; readonly row: number } | undefined;
   /** Rules that packets run through, and the number of the first action that they define. */
   readonly flows: { readonly rules: FlowRules; readonly firstAction: number } | undefined;
 }
@@ -70,6 +73,7 @@ export class Engine {
   readonly producer: Producer;
   readonly #rings: readonly Ring[];
   readonly #pool: Piscina;
+  readonly #latency: SharedArrayBuffer | undefined;
   readonly #tasks: Promise<void>[] = [];
   #failure: Error | undefined;
   #isClosing = false;
@@ -90,8 +94,10 @@ export class Engine {
     this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
     const memory = handleOf(this.memory);
     const flows = this.#defineFlows(options.flows);
+    this.#latency = options.measuresLatency ? createHistograms(options.shards) : undefined;
     rings.forEach((ring, shard) => {
-      const task: ShardTask = { memory, ring, owner: FIRST_SHARD_OWNER + shard, flows };
+      const latency = this.#latency && { buffer: this.#latency, row: shard };
+      const task: ShardTask = { memory, ring, owner: FIRST_SHARD_OWNER + shard, latency, flows };
       this.#start(`shard ${shard}`, task, SHARD_FILE);
     });
     const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
@@ -229,6 +235,11 @@ export class Engine {
   /** What was counted so far; exact while no packets are under way. */
   counters(): Counters {
     return readCounters(this.memory.counters);
+  }
+
+  /** How long the shards took for their batches of up to 64 packets; undefined unless `measuresLatency` was set. */
+  batchLatency(): Quantiles | undefined {
+    return this.#latency && readHistograms(this.#latency);
   }
 
   /**

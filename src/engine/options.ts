@@ -37,6 +37,8 @@ export interface EngineOptions extends TableOptions {
   readonly ringPackets?: number;
   /** Bytes of frames that fit into a shard's ring. Default 8 MiB. */
   readonly ringBytes?: number;
+  /** The shards record how long each batch takes: two looks at a clock per batch. Default false. */
+  readonly measuresLatency?: boolean;
 }
 
 export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows'>> & {
@@ -78,6 +80,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     sweepIntervalMs = 1000,
     ringPackets = 4096,
     ringBytes = 8 << 20,
+    measuresLatency = false,
     seed,
     flows,
   } = options;
@@ -99,6 +102,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     sweepIntervalMs,
     ringPackets,
     ringBytes,
+    measuresLatency,
     hashKey: hashKeyOf(seed),
     flows,
   };

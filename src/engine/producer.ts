@@ -76,6 +76,11 @@ export class Producer {
   /** What steering found out about a frame: bits of KNOWN to add, and the network layer's offset. */
   #learned = 0;
   #l3 = 0;
+  /** The room that tryReserve() has found: in which ring, where, and how much of it with and without what is skipped. */
+  #reservedShard = 0;
+  #reservedAt = 0;
+  #reservedBytes = 0;
+  #reservedTaken = 0;
   /** The ring of the packet that peek() found. */
   #current: Lane | undefined;
 
@@ -122,26 +127,68 @@ export class Producer {
     const isInside = start >= 0 && end >= start && end <= view.byteLength && ((known & L3_IP) === 0 || l3 >= start);
     const stop = isInside ? Math.min(end, start + MAX_FRAME) : start;
     const shard = this.#steer(view, start, stop, isInside ? known : KNOWN.L3_OTHER, l3);
-    const lane = this.#lanes[shard];
-    const slot = lane.filled & (lane.ring.capacity - 1);
-    const offset = this.#takeFrame(lane, slot, stop - start);
+    const offset = this.tryReserve(shard, stop - start);
     if (offset < 0) return false;
-    copyFrame(bytes, view, start, stop, lane.ring, offset);
+    copyFrame(bytes, view, start, stop, this.#lanes[shard].ring, offset);
+    const length = isInside ? stop - start : OUTSIDE;
+    this.pushReserved(length, known | this.#learned, this.#l3 - start + offset, timeMs, action, cookie);
+    this.#turn = this.#nextTurn;
+    return true;
+  }
+
+  /**
+   * Room for a frame in the ring of a shard, to be written there in place: in `reservedFrames` from the byte on that is
+   * returned. Then pushReserved() makes it a packet; without that the room is as free as it was.
+   *
+   * The caller decides on the shard: packets of one connection have to go to the same one to stay in their order, the
+   * verdicts do not depend on it.
+   * @param length bytes, 256 KiB at the most
+   * @returns -1 when that ring is full: read verdicts and release() them first
+   */
+  tryReserve(shard: number, length: number): number {
+    const lane = this.#lanes[shard];
+    const { ring } = lane;
+    this.#reservedShard = shard;
+    if (((lane.filled - lane.released) | 0) >= ring.capacity) return -1;
+    const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
+    const isWrapped = lane.head + size > ring.bytes.length;
+    const taken = size + (isWrapped ? ring.bytes.length - lane.head : 0);
+    if (lane.used + taken > ring.bytes.length) return -1;
+    this.#reservedAt = isWrapped ? 0 : lane.head;
+    this.#reservedBytes = size;
+    this.#reservedTaken = taken;
+    return this.#reservedAt;
+  }
+
+  /** The frame memory in which tryReserve() has found room. */
+  get reservedFrames(): DataView {
+    return this.#lanes[this.#reservedShard].ring.frames;
+  }
+
+  /**
+   * Makes the reserved room a packet, as tryPush() does.
+   * @param l3 offset of the network layer in `reservedFrames`, read only when `known` names it
+   */
+  pushReserved(length: number, known: number, l3: number, timeMs: number, action: number, cookie: number): void {
+    const shard = this.#reservedShard;
+    const lane = this.#lanes[shard];
     const { packets, times } = lane.ring;
+    const slot = lane.filled & (lane.ring.capacity - 1);
     const at = slot * PACKET_WORDS;
-    packets[at + FRAME_OFFSET] = offset;
-    packets[at + FRAME_LENGTH] = isInside ? stop - start : OUTSIDE;
-    packets[at + INPUT] = known | this.#learned;
-    packets[at + L3_OFFSET] = this.#l3 - start + offset;
+    packets[at + FRAME_OFFSET] = this.#reservedAt;
+    packets[at + FRAME_LENGTH] = length;
+    packets[at + INPUT] = known;
+    packets[at + L3_OFFSET] = l3;
     times[(at + TIME) >>> 1] = timeMs;
     packets[at + ACTION] = action;
     packets[at + COOKIE] = cookie;
     packets[at + STATE] = 0;
     packets[at + ZONE] = 0;
+    lane.head = this.#reservedAt + this.#reservedBytes;
+    lane.used += this.#reservedTaken;
+    lane.taken[slot] = this.#reservedTaken;
     lane.filled = (lane.filled + 1) | 0;
     this.#order[(this.#first + this.#count++) % this.#order.length] = shard;
-    this.#turn = this.#nextTurn;
-    return true;
   }
 
   #steer(view: DataView, start: number, end: number, known: number, l3: number): number {
@@ -173,21 +220,6 @@ export class Producer {
     }
     this.#nextTurn = (this.#turn + 1) % this.#lanes.length;
     return this.#nextTurn;
-  }
-
-  /** Takes room for a frame; -1 when the ring has no slot or no room. */
-  #takeFrame(lane: Lane, slot: number, length: number): number {
-    const { ring } = lane;
-    if (((lane.filled - lane.released) | 0) >= ring.capacity) return -1;
-    const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
-    const isWrapped = lane.head + size > ring.bytes.length;
-    const taken = size + (isWrapped ? ring.bytes.length - lane.head : 0);
-    if (lane.used + taken > ring.bytes.length) return -1;
-    const offset = isWrapped ? 0 : lane.head;
-    lane.head = offset + size;
-    lane.used += taken;
-    lane.taken[slot] = taken;
-    return offset;
   }
 
   /** Hands all pushed packets to their shards. */

@@ -133,7 +133,13 @@ test('a ring full of garbage, through the loop of the shard worker, also around 
       const ring = attachRing(buffer);
       ring.bytes.set(join(...FRAMES));
       const sizes = FRAMES.map(({ length }) => length);
-      const task: ShardTask = { memory: handleOf(engine.memory), ring: buffer, owner: 1, flows: undefined };
+      const task: ShardTask = {
+        memory: handleOf(engine.memory),
+        ring: buffer,
+        owner: 1,
+        latency: undefined,
+        flows: undefined,
+      };
       Atomics.store(engine.memory.control, CONTROL.STOP, 1);
       let done = count | 0;
       publishProcessed(ring, done);
