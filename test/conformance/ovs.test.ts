@@ -1,12 +1,12 @@
 /** The same rules and packets for a live Open vSwitch and for the engine: every answer and the table are equal. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isOvsAvailable } from '../support/ovs.js';
+import { isOvsAvailable, versionOf } from '../support/ovs.js';
 import { CASES } from './cases.js';
 import { LocalJudge, OvsJudge, outcomeOf } from './judges.js';
 
 const found = isOvsAvailable();
-const version = found.available ? Number(/\d+\.\d+/.exec(found.version)?.[0]) : 0;
+const version = found.available ? versionOf(found.version) : 0;
 
 /** OpenFlow tells the original tuple of some packets only, not of invalid ones for one: where it does not, ours is not compared. */
 function asTold(answer: string, told: string | undefined): string {

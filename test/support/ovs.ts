@@ -80,6 +80,11 @@ export function isOvsAvailable(install: OvsInstall = ovsFromEnvironment()): OvsA
   return { available: true, version: firstLine(version) };
 }
 
+/** Major and minor version as a number, from the line that an OVS program names itself with. */
+export function versionOf(line: string): number {
+  return Number(/\d+\.\d+/.exec(line)?.[0]);
+}
+
 export interface InjectedFrame {
   readonly data: Uint8Array;
   /** OpenFlow port 1 to 3 on which the frame arrives. Order is kept on one port only. */

@@ -1,0 +1,67 @@
+/**
+ * Where things lie in a frame that may be damaged: enough to repair checksums and to tell what a witness is not to be
+ * asked. Written apart from src/wire, on purpose.
+ *
+ * Imports writer.
+ */
+import { PROTOCOL } from './writer.js';
+
+export const ETHERTYPE = { IPV4: 0x0800, IPV6: 0x86dd, VLAN: 0x8100, QINQ: 0x88a8 } as const;
+const FRAGMENT = 44;
+const AUTHENTICATION = 51;
+/** Hop-by-hop, routing, authentication and destination options; a fragment header ends the walk. */
+const EXTENSIONS = [0, 43, AUTHENTICATION, 60];
+
+export interface Anatomy {
+  readonly isIpv6: boolean;
+  /** Where the IP header begins. */
+  readonly l3: number;
+  /** The protocol, and where its message lies: within the frame, whatever lengths say. */
+  readonly protocol: number;
+  readonly l4: number;
+  readonly end: number;
+  readonly isFragment: boolean;
+}
+
+export function u16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] << 8) | bytes[at + 1];
+}
+
+/** Undefined without a whole IP header. */
+export function anatomyOf(frame: Uint8Array): Anatomy | undefined {
+  let at = 12;
+  while (at + 2 <= frame.length && (u16(frame, at) === ETHERTYPE.VLAN || u16(frame, at) === ETHERTYPE.QINQ)) at += 4;
+  const type = u16(frame, at);
+  if (type === ETHERTYPE.IPV4) return packetAnatomy(frame, at + 2, false);
+  return type === ETHERTYPE.IPV6 ? packetAnatomy(frame, at + 2, true) : undefined;
+}
+
+/** The same for an IP packet within a frame. */
+export function packetAnatomy(frame: Uint8Array, l3: number, isIpv6: boolean): Anatomy | undefined {
+  if (isIpv6) return ipv6Anatomy(frame, l3);
+  const header = (frame[l3] & 0x0f) * 4;
+  if (header < 20 || l3 + header > frame.length) return undefined;
+  const end = Math.min(l3 + u16(frame, l3 + 2), frame.length);
+  const isFragment = (u16(frame, l3 + 6) & 0x3fff) !== 0;
+  return { isIpv6, l3, protocol: frame[l3 + 9], l4: l3 + header, end, isFragment };
+}
+
+function ipv6Anatomy(frame: Uint8Array, l3: number): Anatomy | undefined {
+  if (l3 + 40 > frame.length) return undefined;
+  let l4 = l3 + 40;
+  let protocol = frame[l3 + 6];
+  while (EXTENSIONS.includes(protocol) && l4 + 2 < frame.length) {
+    const length = frame[l4 + 1];
+    const bytes = protocol === AUTHENTICATION ? (length + 2) * 4 : (length + 1) * 8;
+    protocol = frame[l4];
+    l4 += bytes;
+  }
+  const end = Math.min(l3 + 40 + u16(frame, l3 + 4), frame.length);
+  return { isIpv6: true, l3, protocol, l4, end, isFragment: protocol === FRAGMENT };
+}
+
+/** The packet that an ICMP error quotes, if there is one. */
+export function quotedAnatomy(frame: Uint8Array, outer: Anatomy): Anatomy | undefined {
+  if (outer.protocol !== (outer.isIpv6 ? PROTOCOL.ICMPV6 : PROTOCOL.ICMP)) return undefined;
+  return packetAnatomy(frame, outer.l4 + 8, outer.isIpv6);
+}

@@ -1,0 +1,35 @@
+/**
+ * Packets that Open vSwitch and the engine are known to judge differently, and which are therefore left out: the README's
+ * list, as far as traffic meets it, and what old versions of Open vSwitch did otherwise.
+ *
+ * Imports anatomy, traffic, writer.
+ */
+import { type Anatomy, anatomyOf, quotedAnatomy } from './anatomy.js';
+import type { Traffic } from './traffic.js';
+import { PROTOCOL } from './writer.js';
+
+/** ICMP of the other family without a byte of payload: OVS reads its type from behind the packet's end. */
+function isEmptyForeignIcmp({ isIpv6, protocol, l4, end }: Anatomy): boolean {
+  return protocol === (isIpv6 ? PROTOCOL.ICMP : PROTOCOL.ICMPV6) && l4 >= end;
+}
+
+function without(traffic: Traffic, isLeftOut: (frame: Uint8Array, anatomy: Anatomy) => boolean): Traffic {
+  const packets = traffic.packets.filter(({ frame }) => {
+    const anatomy = anatomyOf(frame);
+    return anatomy === undefined || !isLeftOut(frame, anatomy);
+  });
+  return { ...traffic, packets };
+}
+
+/** What the reference is asked. */
+export function comparable(traffic: Traffic): Traffic {
+  return without(traffic, (_, anatomy) => isEmptyForeignIcmp(anatomy));
+}
+
+/** What Open vSwitch 3.1 is asked: it does not know SCTP, and refuses an error that quotes a first fragment. */
+export function comparableWith31(traffic: Traffic): Traffic {
+  return without(comparable(traffic), (frame, anatomy) => {
+    const quoted = quotedAnatomy(frame, anatomy);
+    return anatomy.protocol === PROTOCOL.SCTP || quoted?.protocol === PROTOCOL.SCTP || quoted?.isFragment === true;
+  });
+}

@@ -1,0 +1,99 @@
+/**
+ * The engine as a witness, without workers.
+ *
+ * Imports traffic, verdicts, witness, the public API.
+ */
+import {
+  dumpConnections,
+  flushConnections,
+  formatConnection,
+  LocalEngine,
+  PACKET,
+  PACKET_WORDS,
+  PacketBatch,
+} from '../../src/index.js';
+import { FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { type Actions, CLEAR, type Traffic, type TrafficPacket } from './traffic.js';
+import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
+import type { Witness } from './witness.js';
+
+const BATCH = 64;
+const FRAME_BYTES = 1 << 20;
+const MAX_CONNECTIONS = 2048;
+
+const ADDRESS_WORDS = 4;
+
+export class EngineWitness implements Witness {
+  readonly name = 'flowshard';
+  readonly #engine = new LocalEngine({ maxConnections: MAX_CONNECTIONS });
+  readonly #batch = new PacketBatch(BATCH, FRAME_BYTES);
+
+  constructor(actions: Actions) {
+    for (const action of actions) this.#engine.defineAction(action);
+  }
+
+  async judge({ packets, checksSequence }: Traffic): Promise<Verdicts> {
+    flushConnections(this.#engine.tracker);
+    this.#engine.settings.checksSequence = checksSequence;
+    const verdicts = new Verdicts(packets.length);
+    for (let first = 0; first < packets.length; ) first += this.#judgeBatch(packets, first, verdicts);
+    const atMs = packets[packets.length - 1]?.timeMs ?? 0;
+    const options = { more: true, statisticsAtMs: atMs };
+    verdicts.dump = Array.from(dumpConnections(this.#engine.tracker, atMs), entry =>
+      formatConnection(entry, options),
+    ).sort();
+    return verdicts;
+  }
+
+  async close(): Promise<void> {}
+
+  /** Packets that pass one action go together; one that passes several goes alone. @returns how many went */
+  #judgeBatch(packets: readonly TrafficPacket[], first: number, verdicts: Verdicts): number {
+    const batch = this.#batch;
+    batch.clear();
+    const { passes } = packets[first];
+    do {
+      const { frame, timeMs, passes: own } = packets[first + batch.length];
+      if (!batch.add(frame, timeMs, { action: own[0] ?? 0 })) break;
+    } while (passes.length === 1 && packets[first + batch.length]?.passes.length === 1);
+    if (passes.length === 1) this.#engine.execute(batch);
+    else this.#pass(passes);
+    for (let index = 0; index < batch.length; index++) this.#read(packets, first, index, verdicts);
+    return batch.length;
+  }
+
+  #pass(passes: readonly number[]): void {
+    const { packets } = this.#batch;
+    for (const action of passes) {
+      if (action === CLEAR) {
+        packets.fill(0, PACKET.STATE, PACKET.OUTPUTS);
+        continue;
+      }
+      packets[PACKET.ACTION] = action;
+      this.#engine.execute(this.#batch);
+    }
+  }
+
+  #read(packets: readonly TrafficPacket[], first: number, index: number, { words, rewritten }: Verdicts): void {
+    const { packets: rows, bytes } = this.#batch;
+    const from = index * PACKET_WORDS;
+    const row = (first + index) * VERDICT_WORDS;
+    words[row + VERDICT.PRESENT] = 1;
+    words[row + VERDICT.STATE] = rows[from + PACKET.STATE];
+    if (rows[from + PACKET.STATE] === 0) return;
+    words[row + VERDICT.ZONE] = rows[from + PACKET.ZONE];
+    words[row + VERDICT.MARK] = rows[from + PACKET.MARK];
+    for (let word = 0; word < 4; word++) words[row + VERDICT.LABEL + word] = rows[from + PACKET.LABEL + word];
+    const protocol = rows[from + PACKET.TUPLE_PROTOCOL];
+    words[row + VERDICT.PROTOCOL] = protocol;
+    const start = rows[from + PACKET.FRAME_OFFSET];
+    const left = bytes.subarray(start, start + rows[from + PACKET.FRAME_LENGTH]);
+    if (Buffer.compare(left, packets[first + index].frame) !== 0) rewritten.set(first + index, left.slice());
+    if (protocol === 0) return;
+    words[row + VERDICT.PORTS] = rows[from + PACKET.TUPLE_PORTS];
+    for (let word = (protocol & FAMILY_IPV6) === 0 ? 3 : 0; word < ADDRESS_WORDS; word++) {
+      words[row + VERDICT.SRC + word] = rows[from + PACKET.TUPLE_SRC + word];
+      words[row + VERDICT.DST + word] = rows[from + PACKET.TUPLE_DST + word];
+    }
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * All kinds of traffic.
+ *
+ * Imports campaign for their form, and the kinds.
+ */
+import type { Kind } from './campaign.js';
+import { datagramTraffic } from './datagram-traffic.js';
+import { mutatedTraffic } from './mutated-traffic.js';
+import { tcpTraffic } from './tcp-traffic.js';
+import { COMMIT_ONLY } from './traffic.js';
+
+export const KINDS: readonly Kind[] = [
+  { name: 'tcp', actions: COMMIT_ONLY, maxSteps: 200, traffic: tcpTraffic },
+  { name: 'datagrams', actions: COMMIT_ONLY, maxSteps: 150, traffic: datagramTraffic },
+  { name: 'mutated', actions: COMMIT_ONLY, maxSteps: 150, traffic: mutatedTraffic },
+];

@@ -1,0 +1,92 @@
+/**
+ * A live ovs-vswitchd as a witness: slower than a program of its own, and to be had wherever the package is installed.
+ * Every IP packet passes ct(commit) in zone 0; other actions are not for it.
+ *
+ * Imports support/ovs, traffic, verdicts, witness.
+ */
+import { parseAddress } from '../../src/nat/address.js';
+import { CT } from '../../src/track/state.js';
+import { FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { Ovs, type OvsReport } from '../support/ovs.js';
+import type { Traffic } from './traffic.js';
+import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
+import type { Witness } from './witness.js';
+
+export class OvsWitness implements Witness {
+  readonly #ovs: Ovs;
+  #packets = 0;
+
+  private constructor(ovs: Ovs) {
+    this.#ovs = ovs;
+  }
+
+  static async start(): Promise<OvsWitness> {
+    return new OvsWitness(await Ovs.start());
+  }
+
+  get name(): string {
+    return this.#ovs.version;
+  }
+
+  async judge({ packets, checksSequence }: Traffic): Promise<Verdicts> {
+    await this.#ovs.command('dpctl/flush-conntrack');
+    await this.#ovs.command(checksSequence ? 'dpctl/ct-enable-tcp-seq-chk' : 'dpctl/ct-disable-tcp-seq-chk');
+    const verdicts = new Verdicts(packets.length);
+    for (let from = 0, nowMs = 0; from < packets.length; ) {
+      const { timeMs } = packets[from];
+      let to = from + 1;
+      while (to < packets.length && packets[to].timeMs === timeMs) to++;
+      await this.#ovs.warp(timeMs - nowMs);
+      const reports = await this.#ovs.inject(packets.slice(from, to).map(({ frame }) => ({ data: frame })));
+      for (const report of reports) read(report, verdicts, report.packet - 1 - this.#packets);
+      nowMs = timeMs;
+      from = to;
+    }
+    this.#packets += packets.length;
+    verdicts.dump = await this.#ovs.dump('-m', '-s');
+    return verdicts;
+  }
+
+  close(): Promise<void> {
+    return this.#ovs.stop();
+  }
+}
+
+/** Shortest pause that is worth the clock of a switch: setting it takes longer than many packets. */
+const SHORTEST_PAUSE_MS = 1000;
+
+/** The same packets with the short pauses left out. */
+export function hurried(traffic: Traffic): Traffic {
+  let left = 0;
+  let last = 0;
+  const packets = traffic.packets.map(packet => {
+    const pause = packet.timeMs - last;
+    last = packet.timeMs;
+    if (pause < SHORTEST_PAUSE_MS) left += pause;
+    return { ...packet, timeMs: packet.timeMs - left };
+  });
+  return { ...traffic, packets };
+}
+
+/** A frame without IP never comes to conntrack, which refuses it. */
+function read(
+  { stateBits, zone, mark, label, original }: OvsReport,
+  { words, untold }: Verdicts,
+  packet: number,
+): void {
+  const row = packet * VERDICT_WORDS;
+  words[row + VERDICT.PRESENT] = 1;
+  words[row + VERDICT.STATE] = stateBits === 0 ? CT.INV | CT.TRK : stateBits;
+  words[row + VERDICT.ZONE] = zone;
+  words[row + VERDICT.MARK] = mark;
+  for (let word = 0; word < 4; word++)
+    words[row + VERDICT.LABEL + word] = Number((label >> BigInt(32 * word)) & 0xffff_ffffn);
+  if (original === undefined) {
+    untold.add(packet);
+    return;
+  }
+  const family = parseAddress(original.source, words, row + VERDICT.SRC);
+  parseAddress(original.destination, words, row + VERDICT.DST);
+  words[row + VERDICT.PROTOCOL] = original.protocol | (family === FAMILY_IPV6 ? FAMILY_IPV6 : 0);
+  words[row + VERDICT.PORTS] = (original.sourcePort << 16) | original.destinationPort;
+}
