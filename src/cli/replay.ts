@@ -26,6 +26,7 @@ import { Progress } from './progress.js';
 import { printSummary, Tally } from './replay-summary.js';
 import { countTable, printTable } from './table-text.js';
 import { JsonLines, NO_SINK, StateLines, type VerdictSink } from './verdicts.js';
+import { addZoneOptions, applyZoneFlags, hasZoneLimits, type ZoneFlags } from './zone-options.js';
 
 const STANDARD_OUTPUT = 1;
 const MAX_ZONE = 0xffff;
@@ -33,7 +34,7 @@ const MAX_ZONE = 0xffff;
 const RING_PACKETS = 4096;
 
 /** The options as commander gives them; `no-…` options are true unless they are there. */
-interface ReplayFlags {
+interface ReplayFlags extends ZoneFlags {
   readonly states?: true;
   readonly json?: true;
   readonly dump?: true;
@@ -97,6 +98,7 @@ export const replayCommand = new Command('replay')
     }
     process.exitCode = await replay(file, flags);
   });
+addZoneOptions(replayCommand);
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
@@ -108,6 +110,7 @@ async function replay(file: string, flags: ReplayFlags): Promise<number> {
     const engine = await openEngine(flags, flows);
     log.info({ shards: engine.shards, clock: flags.clock }, 'engine opened');
     try {
+      applyZoneFlags(engine.settings, flags);
       return await new Replay(file, flags, reader, engine).run();
     } finally {
       log.info({ counters: engine.counters() }, 'engine closing');
@@ -179,7 +182,7 @@ class Replay {
     this.#feed = new Feed(reader, engine, this.#sink(), {
       clock: this.#clock,
       action: flags.flows === undefined ? engine.defineAction({ zone: flags.zone, commit: flags.commit }) : undefined,
-      isFenced: flags.flows !== undefined && engine.shards > 1,
+      isFenced: engine.shards > 1 && (flags.flows !== undefined || hasZoneLimits(flags)),
       frames: this.#frames,
       known: flags.checksums ? 0 : KNOWN.NO_CHECKSUMS,
       onTurn: () => this.#progress.update(reader.bytesRead, reader.totalBytes, this.#feed.judged),

@@ -21,7 +21,7 @@ export interface CtAction {
   readonly label?: { readonly value: bigint; readonly mask?: bigint };
   /** Translates addresses and ports: see NatAction. */
   readonly nat?: NatAction;
-  /** Number of the timeout policy that new connections get. Default 0. */
+  /** Number of the timeout policy that new connections get. Default 0: that of the zone, if it has one. */
   readonly timeoutPolicy?: number;
   /** Application helper that new connections get. Default none. */
   readonly helper?: HelperName;

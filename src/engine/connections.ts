@@ -266,9 +266,14 @@ function releaseConnection(memory: EngineMemory, zone: number): void {
   Atomics.sub(memory.control, CONTROL.CONNECTIONS, 1); // counts the connection out
 }
 
+/** Timeout policy of a new connection: what its action names, or else what its zone has. */
+function policyOf(memory: EngineMemory, zone: number, named: number): number {
+  return named !== 0 ? named : Atomics.load(memory.zonePolicies, zone); // a setting, orders nothing
+}
+
 /**
  * Creates the connection that the facts at `base` open. The key must not be in the table.
- * @param policy number of its timeout policy
+ * @param policy number of the timeout policy that the action names, 0 for that of the zone
  * @returns its record, or minus the reason why there is none; the table is then as it was
  */
 export function createConnectionLocked(
@@ -305,7 +310,8 @@ export function prepareConnectionLocked(
     releaseConnection(tracker.memory, zoneOf(key));
     return -REASON['table-memory'];
   }
-  tracker.words[recordAt(tracker.map, record) + STATUS] = policy << STATUS_POLICY_SHIFT;
+  const ownPolicy = policyOf(tracker.memory, zoneOf(key), policy);
+  tracker.words[recordAt(tracker.map, record) + STATUS] = ownPolicy << STATUS_POLICY_SHIFT;
   protocol.create(tracker, recordAt(tracker.map, record), base);
   return record;
 }

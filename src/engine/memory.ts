@@ -43,7 +43,9 @@ const TIMEOUT_DOUBLES = MAX_TIMEOUT_POLICIES * TIMEOUT_POLICY_SIZE;
 const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
 const ZONE_COUNTS_AT = ACTIONS_AT + MAX_ACTIONS * ACTION_WORDS;
 const ZONE_LIMITS_AT = ZONE_COUNTS_AT + ZONES;
-const COUNTERS_AT = ZONE_LIMITS_AT + ZONES;
+const ZONE_POLICIES_AT = ZONE_LIMITS_AT + ZONES;
+/** A byte for each zone. */
+const COUNTERS_AT = ZONE_POLICIES_AT + ZONES / 4;
 
 /** Words per region for the engine: the time of the latest packet, a double. */
 const REGION_CLOCK_WORDS = 2;
@@ -63,6 +65,8 @@ export interface EngineMemory {
   readonly zoneCounts: Int32Array;
   /** Limit of each zone plus one, 0 for a zone that has none of its own. Touched only through Atomics. */
   readonly zoneLimits: Int32Array;
+  /** Timeout policy of each zone, 0 for the default one. Touched only through Atomics. */
+  readonly zonePolicies: Uint8Array;
   /** MAX_ACTIONS actions of ACTION_WORDS words. */
   readonly actions: Int32Array;
   /** One row of COUNTER_ROW doubles per thread. */
@@ -138,6 +142,7 @@ function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number): En
     timeoutsMs: new Float64Array(control, TIMEOUTS_AT * 4, TIMEOUT_DOUBLES),
     zoneCounts: new Int32Array(control, ZONE_COUNTS_AT * 4, ZONES),
     zoneLimits: new Int32Array(control, ZONE_LIMITS_AT * 4, ZONES),
+    zonePolicies: new Uint8Array(control, ZONE_POLICIES_AT * 4, ZONES),
     actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
     counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
   };

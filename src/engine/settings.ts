@@ -6,7 +6,7 @@
  *
  * Imports memory, track/timeouts. Imported by engine.ts, local.ts and the public API.
  */
-import { type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
+import { MAX_TIMEOUT_POLICIES, type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
 import { CONTROL, type EngineMemory, ZONES } from './memory.js';
 
 /** Largest limit of a zone: the words that hold it have 31 bits, one value means "none". */
@@ -101,6 +101,23 @@ export class Settings {
    */
   setTimeoutPolicy(policy: number, timeoutsMs: Partial<Record<TimeoutKey, number>>): void {
     writeTimeoutPolicy(this.#memory.timeoutsMs, policy, timeoutsMs);
+  }
+
+  /**
+   * Gives a zone a timeout policy: that of new connections whose action names none (`ovs-vsctl add-zone-tp`); 0 takes
+   * it away (`del-zone-tp`). Connections that exist keep theirs, as in OVS.
+   * @throws RangeError when a number is out of range
+   */
+  setZoneTimeoutPolicy(zone: number, policy: number): void {
+    checkWhole('zone', zone, 0, ZONES - 1);
+    checkWhole('policy', policy, 0, MAX_TIMEOUT_POLICIES - 1);
+    Atomics.store(this.#memory.zonePolicies, zone, policy); // a setting
+  }
+
+  /** Timeout policy of a zone, 0 when it has none of its own. */
+  zoneTimeoutPolicy(zone: number): number {
+    checkWhole('zone', zone, 0, ZONES - 1);
+    return Atomics.load(this.#memory.zonePolicies, zone); // a setting
   }
 
   /** Deletes a timeout policy: connections that have it follow the defaults, as in OVS. */

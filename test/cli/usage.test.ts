@@ -42,6 +42,24 @@ const CASES: readonly Case[] = [
   badNumber('--zone', '65536', 0, 65535),
   badNumber('--max-connections', '0', 1, 32_000_000),
   badNumber('--seed', '9007199254740992', 0, Number.MAX_SAFE_INTEGER),
+  badNumber('--default-zone-limit', '2147483646', 0, 2_147_483_645),
+  badZone('--zone-limit <zone=n>', ['5'], 'Expected is a zone and what it gets, as in 5=10.'),
+  badZone('--zone-limit <zone=n>', ['65536=1'], 'Allowed are whole numbers from 0 to 65535.'),
+  badZone('--zone-limit <zone=n>', ['5=-1'], 'Allowed are whole numbers from 0 to 2147483645.'),
+  badZone('--zone-limit <zone=n>', ['5=1', '5=2'], 'Zone 5 is named twice.'),
+  badZone(
+    '--zone-timeout <zone=timeouts>',
+    ['5'],
+    'Expected is a zone and what it gets, as in 5=udp_first=3,udp_single=5.',
+  ),
+  badZone('--zone-timeout <zone=timeouts>', ['5='], 'No timeout is given.'),
+  badZone('--zone-timeout <zone=timeouts>', ['5=udp_first=3,udp_last=4'], 'not a timeout: udp_last=4'),
+  badZone('--zone-timeout <zone=timeouts>', ['5=udp_first=3s'], 'not a timeout: udp_first=3s'),
+  badZone(
+    '--zone-timeout <zone=timeouts>',
+    Array.from({ length: 256 }, (_, zone) => `${zone}=udp_first=3`),
+    'Timeouts can be given to 255 zones at most.',
+  ),
   {
     args: ['replay', 'a', '--clock', 'sun'],
     code: 2,
@@ -77,6 +95,16 @@ function badNumber(option: string, value: string, least: number, most: number): 
     args: ['replay', 'a', option, value],
     code: 2,
     line: `option '${option} <n>' argument '${value}' is invalid. ${allowed}`,
+  };
+}
+
+/** The last of the values is at fault. */
+function badZone(option: string, values: readonly string[], why: string): Case {
+  const [name] = option.split(' ');
+  return {
+    args: ['replay', 'a', ...values.flatMap(value => [name, value])],
+    code: 2,
+    line: `option '${option}' argument '${values.at(-1)}' is invalid. ${why}`,
   };
 }
 

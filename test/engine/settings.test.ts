@@ -129,6 +129,31 @@ test('connections follow their timeout policy, and the defaults once it is delet
   assert.equal(engine.connectionCount, 0);
 });
 
+test('a zone has a timeout policy for the connections whose action names none; they keep it', () => {
+  const { engine, action } = engineWith({ zone: 6 });
+  const named = engine.defineAction({ zone: 6, timeoutPolicy: 3 });
+  engine.settings.setTimeoutPolicy(2, { udp_first: 2000 });
+  engine.settings.setTimeoutPolicy(3, { udp_first: 3000 });
+  engine.settings.setZoneTimeoutPolicy(6, 2);
+  assert.deepEqual([engine.settings.zoneTimeoutPolicy(6), engine.settings.zoneTimeoutPolicy(7)], [2, 0]);
+  send(engine, action, 1);
+  engine.settings.setZoneTimeoutPolicy(6, 0);
+  engine.sweep(1_999);
+  assert.equal(engine.connectionCount, 1);
+  engine.sweep(2_000);
+  assert.equal(engine.connectionCount, 0);
+  send(engine, action, 1, 10_000);
+  engine.sweep(69_999);
+  assert.equal(engine.connectionCount, 1, 'the zone has no policy any more: 60 s');
+  engine.sweep(70_000);
+  engine.settings.setZoneTimeoutPolicy(6, 2);
+  send(engine, named, 1, 100_000);
+  engine.sweep(102_999);
+  assert.equal(engine.connectionCount, 1, 'the policy of the action counts');
+  engine.sweep(103_000);
+  assert.equal(engine.connectionCount, 0);
+});
+
 test('what is out of range is refused by name and changes nothing', () => {
   const { engine } = engineWith({});
   const { settings } = engine;
@@ -136,6 +161,9 @@ test('what is out of range is refused by name and changes nothing', () => {
   assert.throws(() => settings.setZoneLimit(1, -1), /limit must be .* -1/);
   assert.throws(() => settings.setTimeoutPolicy(256, {}), /256/);
   assert.throws(() => settings.setTimeoutPolicy(0, { udp_first: 0.5 }), /udp_first .* 0.5/);
+  assert.throws(() => settings.setZoneTimeoutPolicy(65_536, 1), /zone must be .* 65536/);
+  assert.throws(() => settings.setZoneTimeoutPolicy(1, 256), /policy must be .* 256/);
+  assert.equal(settings.zoneTimeoutPolicy(1), 0);
   assert.throws(() => parseTimeouts('udp_last=3'), /udp_last=3/);
   assert.throws(() => parseTimeouts('udp_first=3s'), /udp_first=3s/);
   assert.throws(() => {
