@@ -3,12 +3,13 @@
  */
 export type { HelperName } from './alg/helpers.js';
 export { dumpConnections } from './control/dump.js';
-export type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './control/entry.js';
+export type { ConnectionEntry, TcpPeer, Tuple } from './control/entry.js';
 export type { ConnectionFilter, TupleFilter } from './control/filter.js';
 export { FilterError, parseFilter } from './control/filter-text.js';
 export { flushConnections } from './control/flush.js';
 export { type FormatOptions, formatConnection, protocolName } from './control/format.js';
 export { formatConnectionJson, type JsonConnection, type JsonTuple, jsonConnection } from './control/json.js';
+export { formatStatistics, type StatisticsFormat } from './control/statistics-text.js';
 export type { CtAction } from './engine/action.js';
 export { PacketBatch, type PacketHints } from './engine/batch.js';
 export type { Counters, EventName } from './engine/counters.js';
@@ -19,9 +20,11 @@ export { PACKET, PACKET_WORDS } from './engine/packet.js';
 export type { FlowRules } from './engine/pipeline.js';
 export type { Producer } from './engine/producer.js';
 export type { Settings } from './engine/settings.js';
+export type { ProtocolKind, Statistics } from './engine/statistics.js';
 export { FlowError } from './flows/index.js';
 export type { NatAction } from './nat/spec.js';
 export { REASON, REASON_COUNT, type ReasonName, reasonMeaning, reasonName } from './reason.js';
 export { CT, formatCtState } from './track/state.js';
+export type { TcpState } from './track/tcp.js';
 export { parseTimeouts, TIMEOUT, type TimeoutKey } from './track/timeouts.js';
 export { KNOWN } from './wire/known.js';

@@ -1,9 +1,10 @@
 /**
  * Walking the table: every connection that lives during the whole walk comes exactly once, packets flow meanwhile.
  *
- * A record keeps its number for life, so the walk goes by numbers, a few records under the lock at a time.
+ * A record keeps its number for life, so the walk goes by numbers, a few records under the lock at a time. A dump of one
+ * zone walks the list of that zone instead, and costs nothing for the connections of others.
  *
- * Imports engine/, entry, filter, sharedarraybuffer-hashmap. Imported by the public API and cli/.
+ * Imports engine/, entry, filter, zone-walk, sharedarraybuffer-hashmap. Imported by the public API and cli/.
  */
 import type { Tracker } from '../engine/tracker.js';
 import {
@@ -16,6 +17,7 @@ import {
 } from '../sharedarraybuffer-hashmap/index.js';
 import { type ConnectionEntry, readEntryLocked } from './entry.js';
 import { type CompiledFilter, type ConnectionFilter, compileFilter, matchesLocked } from './filter.js';
+import { ZoneWalk } from './zone-walk.js';
 
 /** Records copied, and records looked at, under one lock. */
 const COPY_RECORDS = 16;
@@ -34,45 +36,72 @@ export function dumpConnections(
   nowMs: number,
   filter: ConnectionFilter = {},
 ): Generator<ConnectionEntry, void, undefined> {
-  return walkTable(tracker, nowMs, compileFilter(filter));
+  const compiled = compileFilter(filter);
+  const { zone } = filter;
+  return yieldAll(tracker, nowMs, region =>
+    zone === undefined ? walkRegion(tracker, compiled, region) : walkZone(tracker, compiled, region, zone),
+  );
 }
 
-function* walkTable(
+/** Copies some more connections that the filter means, under one lock. False when there are no more. */
+type Step = (entries: ConnectionEntry[]) => boolean;
+
+function* yieldAll(
   tracker: Tracker,
   nowMs: number,
-  filter: CompiledFilter,
+  walk: (region: number) => Step,
 ): Generator<ConnectionEntry, void, undefined> {
+  const entries: ConnectionEntry[] = [];
   for (let region = 0; region < tracker.map.regions; region++) {
-    const entries: ConnectionEntry[] = [];
-    let record: number = NONE;
-    do {
-      record = copyRecords(tracker, filter, region, record, entries);
+    const step = walk(region);
+    for (let isMore = true; isMore; ) {
+      isMore = step(entries);
       for (const entry of entries) if (entry.expiresMs > nowMs) yield entry;
       entries.length = 0;
-    } while (record !== NONE);
+    }
   }
 }
 
-/** Copies some records behind `record`. @returns the last one looked at, NONE at the end */
-function copyRecords(
-  tracker: Tracker,
-  filter: CompiledFilter,
-  region: number,
-  record: number,
-  entries: ConnectionEntry[],
-): number {
-  const { map, owner } = tracker;
+/** Not holdRegion(): a caller may use the tracker for other things between two entries. */
+function lock({ map, owner }: Tracker, region: number): void {
   if (!lockRegion(map, region, owner)) throw new Error(`region ${region} of the table stays locked`);
-  const before = record === NONE ? region * map.recordsPerRegion : record;
-  let last = record;
-  let looked = 0;
-  do {
-    last = nextRecordLocked(map, region, last, LOOK_RECORDS - looked);
-    looked = last - before;
-    if (last !== NONE && isLive(map, last) && matchesLocked(filter, map, recordAt(map, last))) {
-      entries.push(readEntryLocked(map, last));
-    }
-  } while (last !== NONE && looked < LOOK_RECORDS && entries.length < COPY_RECORDS);
-  unlockRegion(map, region);
-  return last;
+}
+
+/** Goes by the numbers of the records. */
+function walkRegion(tracker: Tracker, filter: CompiledFilter, region: number): Step {
+  const { map } = tracker;
+  let last: number = NONE;
+  return entries => {
+    const before = last === NONE ? region * map.recordsPerRegion : last;
+    let looked = 0;
+    lock(tracker, region);
+    do {
+      last = nextRecordLocked(map, region, last, LOOK_RECORDS - looked);
+      looked = last - before;
+      if (last !== NONE && isLive(map, last) && matchesLocked(filter, map, recordAt(map, last))) {
+        entries.push(readEntryLocked(map, last));
+      }
+    } while (last !== NONE && looked < LOOK_RECORDS && entries.length < COPY_RECORDS);
+    unlockRegion(map, region);
+    return last !== NONE;
+  };
+}
+
+function walkZone(tracker: Tracker, filter: CompiledFilter, region: number, zone: number): Step {
+  const { map } = tracker;
+  let walk: ZoneWalk | undefined;
+  return entries => {
+    let record: number = NONE;
+    let looked = 0;
+    lock(tracker, region);
+    walk ??= new ZoneWalk(tracker, region, zone);
+    do {
+      record = walk.nextLocked();
+      if (record === NONE) break;
+      walk.keepLocked(record);
+      if (matchesLocked(filter, map, recordAt(map, record))) entries.push(readEntryLocked(map, record));
+    } while (++looked < LOOK_RECORDS && entries.length < COPY_RECORDS);
+    unlockRegion(map, region);
+    return record !== NONE;
+  };
 }

@@ -7,7 +7,7 @@ import { readLabel } from '../engine/batch.js';
 import { annexAt, recordAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, STATUS_NAT, zoneOf } from '../track/connection.js';
 import { expiryOf } from '../track/expiry.js';
-import { SCALE_MASK, SCALE_OFFERED, SCALE_UNKNOWN, TCP_STATES } from '../track/tcp.js';
+import { SCALE_MASK, SCALE_OFFERED, SCALE_UNKNOWN, TCP_STATES, type TcpState } from '../track/tcp.js';
 import { IPPROTO, mirrorPorts } from '../wire/facts.js';
 import { formatIpv4, formatIpv6 } from './address.js';
 
@@ -19,8 +19,6 @@ export interface Tuple {
   readonly dstPort: number;
   readonly icmp?: { readonly id: number; readonly type: number; readonly code: number };
 }
-
-export type TcpState = (typeof TCP_STATES)[number];
 
 /** What the TCP tracker knows of one side. */
 export interface TcpPeer {

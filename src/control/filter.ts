@@ -2,16 +2,14 @@
  * Which connections are meant: a filter as callers write it, compiled into words that are compared with a record's
  * under the lock of its region. No text is made per record.
  *
- * Imports format, nat/address, sharedarraybuffer-hashmap, track/, wire/. Imported by dump, filter-text, flush and the
+ * Imports nat/address, sharedarraybuffer-hashmap, track/, wire/. Imported by dump, filter-text, flush and the
  * public API.
  */
 import { ADDRESS_WORDS, NO_FAMILY, parseAddress } from '../nat/address.js';
 import { annexAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, STATUS_NAT } from '../track/connection.js';
-import { TCP_STATES } from '../track/tcp.js';
+import { shownTcpState, TCP_STATES, type TcpState } from '../track/tcp.js';
 import { FAMILY_IPV6, IPPROTO, mirrorPorts, PROTOCOL_MASK } from '../wire/facts.js';
-import type { TcpState } from './entry.js';
-import { shownTcpState } from './format.js';
 
 const { SRC, DST, PORTS, KEY, MARK, LABEL, STATUS, ORIG_PEER, REPLY_PEER, REPLY_SRC, REPLY_DST, REPLY_PORTS } = CONN;
 

@@ -3,8 +3,8 @@
  *
  * Imports entry, track/tcp. Imported by filter, json, the public API and cli/.
  */
-import { TCP_STATES } from '../track/tcp.js';
-import type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './entry.js';
+import { shownTcpState, TCP_STATES, type TcpState } from '../track/tcp.js';
+import type { ConnectionEntry, TcpPeer, Tuple } from './entry.js';
 
 /** Protocols that OVS prints by name. */
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
@@ -36,13 +36,6 @@ function formatTuple(tuple: Tuple): string {
     ? `id=${icmp.id},type=${icmp.type},code=${icmp.code}`
     : `sport=${tuple.srcPort},dport=${tuple.dstPort}`;
   return `src=${src},dst=${dst},${ends}`;
-}
-
-/** The state that stands for a connection whose later peer is in the state numbered `later`: with OVS's two renamings. */
-export function shownTcpState(later: number): TcpState {
-  const state = TCP_STATES[later];
-  if (state === 'FIN_WAIT_2') return 'TIME_WAIT';
-  return state === 'SYN_RECV' ? 'ESTABLISHED' : state;
 }
 
 /** One state for a connection: the later of the two. */

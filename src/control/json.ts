@@ -4,7 +4,8 @@
  *
  * Imports entry, format. Imported by the public API and cli/.
  */
-import type { ConnectionEntry, TcpPeer, TcpState, Tuple } from './entry.js';
+import type { TcpState } from '../track/tcp.js';
+import type { ConnectionEntry, TcpPeer, Tuple } from './entry.js';
 import { protocolName, tcpStateOf } from './format.js';
 
 /** One direction. Ports are 0 for protocols without; ICMP and ICMPv6 have `icmp` instead of them. */

@@ -5,16 +5,14 @@
  * frees what has ended by that clock: a shard that lags behind the others can then never lose a connection that a
  * packet still in its ring would have kept.
  *
- * Imports sharedarraybuffer-hashmap. Imported by engine/.
+ * Imports region, sharedarraybuffer-hashmap. Imported by engine/.
  */
-import { REGION, regionAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
-
-/** Word of the region's clock: the latest packet's time in milliseconds, a double. Guarded by the region's lock. */
-export const REGION_CLOCK = REGION.USER;
+import { regionAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { REGION_WORD } from './region.js';
 
 /** Time of the latest packet that touched a region, in milliseconds; 0 before the first. Needs the region's lock. */
 export function regionClockLocked(map: SharedMap, region: number): number {
-  return map.doubles[(regionAt(map, region) + REGION_CLOCK) >>> 1];
+  return map.doubles[(regionAt(map, region) + REGION_WORD.CLOCK) >>> 1];
 }
 
 /** The wall clock in whole milliseconds since 1970. */

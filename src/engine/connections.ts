@@ -3,7 +3,7 @@
  *
  * All functions need the lock of the region that the key, or the record, belongs to.
  *
- * Imports sharedarraybuffer-hashmap, track/, wire/facts, memory, counters, tracker. Imported by engine/ and control/.
+ * Imports sharedarraybuffer-hashmap, track/, wire/facts, membership, memory, counters, tracker. Imported by engine/ and control/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -39,6 +39,7 @@ import { hasEnded } from '../track/expiry.js';
 import type { L4Protocol } from '../track/protocol.js';
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
 import { holdRegion, noteLeaving } from './hold.js';
+import { enterListsLocked, leaveListsLocked } from './membership.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
@@ -286,7 +287,7 @@ export function createConnectionLocked(
   policy: number,
 ): number {
   const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy);
-  if (record < 0 || insertLocked(tracker.map, region, hash, record)) return record;
+  if (record < 0 || goLiveLocked(tracker, region, hash, record)) return record;
   abandonConnectionLocked(tracker, record);
   return -REASON['table-memory'];
 }
@@ -314,6 +315,16 @@ export function prepareConnectionLocked(
   tracker.words[recordAt(tracker.map, record) + STATUS] = ownPolicy << STATUS_POLICY_SHIFT;
   protocol.create(tracker, recordAt(tracker.map, record), base);
   return record;
+}
+
+/**
+ * The second half: from here on the connection is found, listed and counted.
+ * @returns false when the index has no room; the record is then to be abandoned
+ */
+export function goLiveLocked(tracker: Tracker, region: number, hash: number, record: number): boolean {
+  if (!insertLocked(tracker.map, region, hash, record)) return false;
+  enterListsLocked(tracker.map, region, record);
+  return true;
 }
 
 /** Gives back a connection that is not in the index: prepared and not inserted, or just removed from it. */
@@ -377,6 +388,7 @@ function leaveReply(tracker: Tracker, at: number, record: number): void {
 
 /** Removes a live connection and counts it under `event` (EVENT). */
 export function removeConnectionLocked(tracker: Tracker, record: number, event: number): void {
+  leaveListsLocked(tracker.map, regionOfRecord(tracker.map, record), record);
   removeLocked(tracker.map, record);
   abandonConnectionLocked(tracker, record);
   tracker.counts[event]++;

@@ -18,6 +18,7 @@ import { type FlowRules, Pipeline } from './pipeline.js';
 import { Producer } from './producer.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
+import { readStatistics, type Statistics } from './statistics.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 /** Numbers of the threads that take locks: the control side, the sweeper, then the shards. */
@@ -230,6 +231,11 @@ export class Engine {
   /** Connections in the table, ended ones that the sweeper has not removed included. */
   get connectionCount(): number {
     return Atomics.load(this.memory.control, CONTROL.CONNECTIONS); // a count, orders nothing
+  }
+
+  /** Connections by protocol, TCP state and zone; kept, not counted. @throws Error when a region stays locked */
+  statistics(): Statistics {
+    return readStatistics(this.tracker);
   }
 
   /** What was counted so far; exact while no packets are under way. */

@@ -6,10 +6,10 @@
  * region does the rest. Until then the entry names a record that is dead or another's, which every lookup notices,
  * because it compares the key under the lock of the record's region.
  *
- * Imports clock, tracker, sharedarraybuffer-hashmap. Imported by engine/ and control/.
+ * Imports region, tracker, sharedarraybuffer-hashmap. Imported by engine/ and control/.
  */
 import { leaveLocked, lockRegion, regionAt, unlockRegion } from '../sharedarraybuffer-hashmap/index.js';
-import { REGION_CLOCK } from './clock.js';
+import { REGION_WORD } from './region.js';
 import { LEAVING_WORDS, NO_REGION, type Tracker } from './tracker.js';
 
 /**
@@ -21,6 +21,7 @@ export function holdRegion(tracker: Tracker, region: number): boolean {
   leaveRegion(tracker);
   if (!lockRegion(tracker.map, region, tracker.owner)) return false;
   tracker.held = region;
+  tracker.tcpCountsAt = regionAt(tracker.map, region) + REGION_WORD.TCP_STATES;
   tracker.latestMs[0] = 0;
   return true;
 }
@@ -29,7 +30,7 @@ export function holdRegion(tracker: Tracker, region: number): boolean {
 export function leaveRegion(tracker: Tracker): void {
   const { map, doubles, held, latestMs } = tracker;
   if (held === NO_REGION) return;
-  const clock = (regionAt(map, held) + REGION_CLOCK) >>> 1;
+  const clock = (regionAt(map, held) + REGION_WORD.CLOCK) >>> 1;
   if (latestMs[0] > doubles[clock]) doubles[clock] = latestMs[0];
   tracker.held = NO_REGION;
   unlockRegion(map, held);

@@ -12,6 +12,7 @@ import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
 import { Pipeline } from './pipeline.js';
 import { processPackets } from './process.js';
 import { Settings } from './settings.js';
+import { readStatistics, type Statistics } from './statistics.js';
 import { createSweepCursor, sweepAll } from './sweep.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
@@ -60,6 +61,11 @@ export class LocalEngine {
   /** Connections in the table, ended ones that no sweep has removed included. */
   get connectionCount(): number {
     return Atomics.load(this.memory.control, CONTROL.CONNECTIONS); // a count, orders nothing
+  }
+
+  /** Connections by protocol, TCP state and zone; kept, not counted. @throws Error when a region stays locked */
+  statistics(): Statistics {
+    return readStatistics(this.tracker);
   }
 
   counters(): Counters {

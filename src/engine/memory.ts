@@ -2,7 +2,7 @@
  * The memory that the threads of an engine share, beside its rings: the connection table and a small control block
  * with settings, timeouts, actions and counts.
  *
- * Imports sharedarraybuffer-hashmap, track/, counters, action. Imported by engine/.
+ * Imports sharedarraybuffer-hashmap, track/, counters, action, region. Imported by engine/.
  */
 
 import { attachMap, createMap, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
@@ -10,6 +10,7 @@ import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
 import { defaultTimeoutsMs, MAX_TIMEOUT_POLICIES, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { ACTION_WORDS, MAX_ACTIONS } from './action.js';
 import { COUNTER_ROW } from './counters.js';
+import { REGION_USER_WORDS, ZONES } from './region.js';
 
 /**
  * Words of the control block. `init` is written before any other thread is started and read-only from then on,
@@ -36,8 +37,6 @@ export const CONTROL = Object.fromEntries(CONTROL_FIELDS.map(([name, word]) => [
 >;
 
 const CONTROL_WORDS = 32;
-/** Conntrack zones: 16 bits. */
-export const ZONES = 65536;
 const TIMEOUTS_AT = CONTROL_WORDS;
 const TIMEOUT_DOUBLES = MAX_TIMEOUT_POLICIES * TIMEOUT_POLICY_SIZE;
 const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
@@ -46,9 +45,6 @@ const ZONE_LIMITS_AT = ZONE_COUNTS_AT + ZONES;
 const ZONE_POLICIES_AT = ZONE_LIMITS_AT + ZONES;
 /** A byte for each zone. */
 const COUNTERS_AT = ZONE_POLICIES_AT + ZONES / 4;
-
-/** Words per region for the engine: the time of the latest packet, a double. */
-const REGION_CLOCK_WORDS = 2;
 
 /** What a worker needs to attach to; can be posted to another thread. */
 export interface MemoryHandle {
@@ -106,7 +102,7 @@ export function createMemory(options: MemoryOptions): EngineMemory {
     recordWords: CONN_WORDS,
     annexesPerRegion: shareOf(options.maxIpv6Connections, options.regions),
     annexWords: ANNEX_WORDS,
-    regionUserWords: REGION_CLOCK_WORDS,
+    regionUserWords: REGION_USER_WORDS,
   });
   const words = COUNTERS_AT + options.threads * COUNTER_ROW * 2;
   const memory = viewOf(map, new SharedArrayBuffer(words * 4), options.threads);

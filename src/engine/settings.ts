@@ -4,10 +4,11 @@
  *
  * Lowering a limit removes nothing; it refuses new connections until enough have ended (as in OVS).
  *
- * Imports memory, track/timeouts. Imported by engine.ts, local.ts and the public API.
+ * Imports memory, region, track/timeouts. Imported by engine.ts, local.ts and the public API.
  */
 import { MAX_TIMEOUT_POLICIES, type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
-import { CONTROL, type EngineMemory, ZONES } from './memory.js';
+import { CONTROL, type EngineMemory } from './memory.js';
+import { ZONES } from './region.js';
 
 /** Largest limit of a zone: the words that hold it have 31 bits, one value means "none". */
 const MAX_LIMIT = 0x7ffffffd;

@@ -56,6 +56,8 @@ export interface Tracker extends TrackContext {
   checksSequence: boolean;
   /** The region whose lock this thread holds, or NO_REGION. */
   held: number;
+  /** Follows `held`. */
+  tcpCountsAt: number;
   /** One double: the time of the latest packet judged since. In an object's field it would be a new number each time. */
   readonly latestMs: Float64Array;
   /** First word of the row of `facts` behind the batch's: the key of a reply direction that NAT considers. */
@@ -88,6 +90,7 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
     held: NO_REGION,
+    tcpCountsAt: 0,
     now: new Float64Array(1),
     latestMs: new Float64Array(1),
     replyRow: MAX_BATCH * ROW_WORDS,

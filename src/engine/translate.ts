@@ -18,14 +18,7 @@ import { nextCandidate, startChoice } from '../nat/choice.js';
 import { REWRITE_DST, REWRITE_SRC, rewritePacket } from '../nat/rewrite.js';
 import { isNatFamily, NAT, NAT_SRC } from '../nat/spec.js';
 import { REASON } from '../reason.js';
-import {
-  annexAt,
-  enterLocked,
-  insertLocked,
-  NONE,
-  recordAt,
-  takeAnnexLocked,
-} from '../sharedarraybuffer-hashmap/index.js';
+import { annexAt, enterLocked, NONE, recordAt, takeAnnexLocked } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, protocolOf, STATUS_DNAT, STATUS_NAT, STATUS_REVERSED, STATUS_SNAT } from '../track/connection.js';
 import type { L4Protocol } from '../track/protocol.js';
 import { CT } from '../track/state.js';
@@ -34,6 +27,7 @@ import { ACTION } from './action.js';
 import {
   abandonConnectionLocked,
   findConnectionLocked,
+  goLiveLocked,
   isTakenLocked,
   NOT_FOUND,
   prepareConnectionLocked,
@@ -66,8 +60,7 @@ export function createTranslated(
   const policy = tracker.actions[action + ACTION.TIMEOUT_POLICY];
   const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy);
   if (record < 0) return record;
-  const { map } = tracker;
-  const at = recordAt(map, record);
+  const at = recordAt(tracker.map, record);
   let reason: number = prepareReply(tracker, region, at, action) ? REASON.none : REASON['table-memory'];
   if (reason === REASON.none && !reserveReply(tracker, base, at, record, action)) reason = REASON['nat-exhausted'];
   // Without the lock the record cannot even be given back: it stays taken, which a rebuild of the region mends.
@@ -77,7 +70,7 @@ export function createTranslated(
     reason = REASON['table-locked'];
   }
   if (!holdRegion(tracker, region)) return -REASON['table-locked'];
-  if (reason === REASON.none && insertLocked(map, region, hash, record)) return record;
+  if (reason === REASON.none && goLiveLocked(tracker, region, hash, record)) return record;
   abandonConnectionLocked(tracker, record);
   return reason === REASON.none ? -REASON['table-memory'] : -reason;
 }

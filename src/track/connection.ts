@@ -31,6 +31,8 @@ const CONN_FIELDS = [
   ['REPLY_PORTS', 20, 'under NAT, ports or ICMP words of the reply direction'],
   ['REPLY_HASH', 21, 'under STATUS_REVERSED, the hash under which the reply direction is entered'],
   ['REPLY_REGION', 22, '… and the region of that entry'],
+  ['ZONE_NEXT', 23, 'list of the zone: record that was made next'],
+  ['ZONE_PREVIOUS', 24, '… and the one made before'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, FIRST + word])) as Readonly<

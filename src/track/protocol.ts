@@ -17,6 +17,8 @@ export interface TrackContext {
   readonly timeoutsMs: Float64Array;
   /** One double: the time of the packet at hand, in milliseconds. As an argument it would become an object. */
   readonly now: Float64Array;
+  /** First of the counts in `words` of TCP connections by laterTcpState(), to be kept when that changes. */
+  readonly tcpCountsAt: number;
   /** TCP sequence numbers are checked against the windows (`dpctl/ct-enable-tcp-seq-chk`). */
   readonly checksSequence: boolean;
 }

@@ -39,6 +39,7 @@ export const TCP_STATES = [
   'FIN_WAIT_2',
   'TIME_WAIT',
 ] as const;
+export type TcpState = (typeof TCP_STATES)[number];
 const CLOSED = 0;
 const SYN_SENT = 2;
 const ESTABLISHED = 4;
@@ -94,6 +95,16 @@ function windowOf(peer: number): number {
 }
 function makePeer(state: number, scale: number, window: number): number {
   return state | (scale << SCALE_SHIFT) | (window << WINDOW_SHIFT);
+}
+/** Number of the later of the states of both peers of the connection at word `conn`. */
+export function laterTcpState(words: Int32Array, conn: number): number {
+  return Math.max(stateOf(words[conn + ORIG_SEQ_LOW + PEER]), stateOf(words[conn + REPLY_SEQ_LOW + PEER]));
+}
+/** The state that stands for a connection whose later peer is in the state numbered `later`: with OVS's two renamings. */
+export function shownTcpState(later: number): TcpState {
+  const state = TCP_STATES[later];
+  if (state === 'FIN_WAIT_2') return 'TIME_WAIT';
+  return state === 'SYN_RECV' ? 'ESTABLISHED' : state;
 }
 function withState(peer: number, state: number): number {
   return (peer & ~STATE_MASK) | state;
@@ -158,10 +169,13 @@ function slideWindows(
   if (seqNotBefore((ack + room) | 0, words[dst + SEQ_HIGH])) words[dst + SEQ_HIGH] = ack + Math.max(room, 1);
 }
 
-/** What the flags of an accepted segment do to the states of both sides. */
-function advanceStates(words: Int32Array, src: number, dst: number, flags: number): void {
-  let from = stateOf(words[src + PEER]);
-  let to = stateOf(words[dst + PEER]);
+/** What the flags of an accepted segment do to the states of both sides; as a rule nothing. */
+function advanceStates(context: TrackContext, src: number, dst: number, flags: number): void {
+  const { words } = context;
+  const wasFrom = stateOf(words[src + PEER]);
+  const wasTo = stateOf(words[dst + PEER]);
+  let from = wasFrom;
+  let to = wasTo;
   if ((flags & SYN) !== 0 && from < SYN_SENT) from = SYN_SENT;
   if ((flags & FIN) !== 0 && from < CLOSING) from = CLOSING;
   if ((flags & ACK) !== 0) {
@@ -169,8 +183,17 @@ function advanceStates(words: Int32Array, src: number, dst: number, flags: numbe
     else if (to === CLOSING) to = FIN_WAIT_2;
   }
   if ((flags & RST) !== 0) from = to = TIME_WAIT;
+  if (from === wasFrom && to === wasTo) return;
   words[src + PEER] = withState(words[src + PEER], from);
   words[dst + PEER] = withState(words[dst + PEER], to);
+  countChange(context, Math.max(wasFrom, wasTo), Math.max(from, to));
+}
+
+/** Counts the connection under another state. Other changes lift a side to SYN_SENT only, where the first has been. */
+function countChange(context: TrackContext, before: number, after: number): void {
+  const { words, tcpCountsAt } = context;
+  words[tcpCountsAt + before]--;
+  words[tcpCountsAt + after]++;
 }
 
 /**
@@ -272,12 +295,12 @@ function updateWindows(
     resetAllowed(flags, sequence, low);
   if (isInWindow || !context.checksSequence) {
     slideWindows(words, src, dst, end, ack, window, srcScale);
-    advanceStates(words, src, dst, flags);
+    advanceStates(context, src, dst, flags);
     const timeout = timeoutFor(stateOf(words[src + PEER]), stateOf(words[dst + PEER]));
     restartTimeout(context, conn, timeout);
     return VALID;
   }
-  return updateLoosely(words, src, dst, flags, seq, end, ack, window, srcScale);
+  return updateLoosely(context, src, dst, flags, seq, end, ack, window, srcScale);
 }
 
 /**
@@ -285,7 +308,7 @@ function updateWindows(
  * stragglers after the end. They may move the window, but not the timeout, so that a flood of them gains nothing.
  */
 function updateLoosely(
-  words: Int32Array,
+  context: TrackContext,
   src: number,
   dst: number,
   flags: number,
@@ -295,6 +318,7 @@ function updateLoosely(
   window: number,
   srcScale: number,
 ): number {
+  const { words } = context;
   const from = stateOf(words[src + PEER]);
   const to = stateOf(words[dst + PEER]);
   const isNear =
@@ -308,6 +332,7 @@ function updateLoosely(
     words[src + PEER] = withState(words[src + PEER], TIME_WAIT);
     words[dst + PEER] = withState(words[dst + PEER], TIME_WAIT);
   }
+  countChange(context, Math.max(from, to), Math.max(stateOf(words[src + PEER]), stateOf(words[dst + PEER])));
   return VALID;
 }
 

@@ -34,6 +34,8 @@ const { control } = tracker.memory;
 
 /** Milliseconds from one packet to the next: some connections end on the way. */
 const STEP_MS = 3;
+/** Between two flushes. */
+const PAUSE_MS = 5;
 /** Batches between two sweeps. */
 const SWEEP_EVERY = 50;
 
@@ -66,8 +68,11 @@ const FILTERS: readonly ConnectionFilter[] = [
 
 function flush(): number {
   let deleted = 0;
-  while (Atomics.load(control, CONTROL.STOP) < job.threads - 1)
+  while (Atomics.load(control, CONTROL.STOP) < job.threads - 1) {
     deleted += flushConnections(tracker, random.pick(FILTERS));
+    // So that some connections live long enough to end by themselves.
+    Atomics.wait(control, CONTROL.SWEEP_WAKE, 0, PAUSE_MS);
+  }
   return deleted;
 }
 

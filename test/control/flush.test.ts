@@ -22,6 +22,7 @@ import { withSeed } from '../support/random.js';
 import { newBarrier, runThreads } from '../support/threads.js';
 import type { FlushJob } from './flush-worker.js';
 import { ACTIONS, populate } from './populate.js';
+import { assertCountsAndLists } from './recount.js';
 
 /** No record, no annex and no entry of the index is left. */
 function assertEmpty(map: SharedMap): void {
@@ -112,6 +113,7 @@ test('flushes while other threads create and remove', { timeout: 120_000 }, asyn
   );
   const alive = [...dumpConnections(tracker, -1)].length;
   assert.equal(created, alive + expired + replaced + deleted);
+  assertCountsAndLists(tracker);
   assert.equal(flushConnections(tracker), alive);
   assertEmpty(memory.map);
 });

@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ConnectionEntry, TcpState, Tuple } from '../../src/control/entry.js';
+import type { ConnectionEntry, Tuple } from '../../src/control/entry.js';
 import { type FormatOptions, formatConnection, protocolName, tcpStateOf } from '../../src/control/format.js';
+import type { TcpState } from '../../src/track/tcp.js';
 import { frame, ipv4, tcp } from '../support/frames.js';
 import { isOvsAvailable, Ovs } from '../support/ovs.js';
 
