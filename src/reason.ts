@@ -27,13 +27,13 @@ const REASONS = [
     'the IPv4 total length is shorter than the header, longer than the frame, or 64 KiB short of it',
   ],
   ['ipv4-checksum', 'the IPv4 header checksum is wrong'],
-  ['ipv4-fragment', 'a fragment of an IPv4 datagram other than the first'],
+  ['ipv4-fragment', 'a fragment of an IPv4 datagram, and reassembly is switched off'],
 
   // wire/ipv6
   ['ipv6-truncated', 'the frame ends within the IPv6 header'],
   ['ipv6-payload-length', 'the IPv6 payload length is longer than the frame, or 64 KiB short of it'],
   ['ipv6-extension-header', 'an IPv6 extension header runs beyond the packet'],
-  ['ipv6-fragment', 'a fragment of an IPv6 datagram'],
+  ['ipv6-fragment', 'a fragment of an IPv6 datagram, and reassembly is switched off'],
 
   // wire/tcp, udp, sctp
   ['tcp-truncated', 'fewer than 20 bytes of TCP header'],
@@ -61,6 +61,16 @@ const REASONS = [
   ['tcp-flags', 'a combination of TCP flags that no sender may use'],
   ['tcp-syn-ack', 'a SYN+ACK cannot open a connection'],
   ['tcp-window', 'a TCP segment outside the window of its connection'],
+
+  // engine/fragments
+  ['fragment-held', 'a fragment that waits for the rest of its datagram and comes back with its verdict'],
+  ['fragment-too-small', 'a fragment below the minimum size that is not the last of its datagram'],
+  ['fragment-overlap', 'a fragment that begins or ends within another one of its datagram'],
+  ['fragment-oversize', 'a fragment of a datagram that is longer than 64 KiB'],
+  ['fragment-count', 'a fragment of a datagram that has come in more fragments than the minimum size allows'],
+  ['fragment-limit', 'a fragment, and as many are held as may be'],
+  ['fragment-pair-limit', 'a fragment, and its source and destination have as many held as a pair may'],
+  ['fragment-memory', 'a fragment, and the memory for fragments is full'],
 
   // engine
   ['not-committed', 'a new connection, and the action does not commit'],

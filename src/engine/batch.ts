@@ -15,6 +15,8 @@ export interface PacketHints {
   readonly l3Offset?: number;
   /** Number of the ct() action. Default 0, the first one defined. */
   readonly action?: number;
+  /** The caller's own word, which stays with the packet: 32 bits. Default 0. */
+  readonly cookie?: number;
 }
 
 export class PacketBatch {
@@ -62,7 +64,14 @@ export class PacketBatch {
     const start = this.tryReserve(frame.length);
     if (start < 0) return false;
     this.bytes.set(frame, start);
-    this.addReserved(frame.length, hints.known ?? 0, start + (hints.l3Offset ?? 0), timeMs, hints.action ?? 0, 0);
+    this.addReserved(
+      frame.length,
+      hints.known ?? 0,
+      start + (hints.l3Offset ?? 0),
+      timeMs,
+      hints.action ?? 0,
+      hints.cookie ?? 0,
+    );
     return true;
   }
 
@@ -94,6 +103,25 @@ export class PacketBatch {
     this.#used += length;
   }
 
+  /**
+   * Adds a packet that is in a row already, with all that the row says; the frame is copied.
+   * @param at first word of the row in `packets`
+   * @param bytes memory that its frame is in
+   * @returns false when the batch has no room for it
+   */
+  addPacket(packets: Int32Array, at: number, bytes: Uint8Array): boolean {
+    const start = packets[at + FRAME_OFFSET];
+    const length = packets[at + FRAME_LENGTH];
+    if (this.#length === this.capacity || this.#used + length > this.bytes.length) return false;
+    const row = this.#length++ * PACKET_WORDS;
+    this.packets.set(packets.subarray(at, at + PACKET_WORDS), row);
+    this.bytes.set(bytes.subarray(start, start + length), this.#used);
+    this.packets[row + FRAME_OFFSET] = this.#used;
+    this.packets[row + L3_OFFSET] += this.#used - start;
+    this.#used += length;
+    return true;
+  }
+
   /** ct_state of packet `index`: bits of CT. */
   state(index: number): number {
     return this.packets[index * PACKET_WORDS + STATE];
@@ -102,6 +130,11 @@ export class PacketBatch {
   /** Reason code of packet `index`: see reasonName(). */
   reason(index: number): number {
     return this.packets[index * PACKET_WORDS + REASON];
+  }
+
+  /** The caller's word of packet `index`. */
+  cookie(index: number): number {
+    return this.packets[index * PACKET_WORDS + COOKIE];
   }
 
   zone(index: number): number {

@@ -20,6 +20,20 @@ const EVENTS = [
   ['sweepRecords', 'records that the sweeper looked at'],
   ['sweepLockMs', 'milliseconds for which the sweeper held locks'],
   ['sweepLongestLockMs', 'longest time for which the sweeper held a lock, in milliseconds'],
+  ['ipv4FragmentsAccepted', 'fragments of IPv4 that were held'],
+  ['ipv4FragmentsCompleted', '… that came back with the verdict of their datagram'],
+  ['ipv4FragmentsExpired', '… that were given up, since their datagram did not become whole in time'],
+  ['ipv4FragmentsTooSmall', '… that were refused for their size'],
+  ['ipv4FragmentsOverlapped', '… that were refused because they overlap another one'],
+  ['ipv4FragmentsPurged', '… that were given up, since nobody took them when they came back'],
+  ['ipv4FragmentsEvicted', '… that were given up, since younger ones needed their place'],
+  ['ipv6FragmentsAccepted', 'fragments of IPv6 that were held'],
+  ['ipv6FragmentsCompleted', '… that came back with the verdict of their datagram'],
+  ['ipv6FragmentsExpired', '… that were given up, since their datagram did not become whole in time'],
+  ['ipv6FragmentsTooSmall', '… that were refused for their size'],
+  ['ipv6FragmentsOverlapped', '… that were refused because they overlap another one'],
+  ['ipv6FragmentsPurged', '… that were given up, since nobody took them when they came back'],
+  ['ipv6FragmentsEvicted', '… that were given up, since younger ones needed their place'],
 ] as const satisfies readonly (readonly [name: string, note: string])[];
 
 export type EventName = (typeof EVENTS)[number][0];

@@ -2,7 +2,7 @@
  * The engine without workers: the same tracker on the calling thread. For tests, for benchmarks, and for a gateway
  * that has threads of its own.
  *
- * Imports batch, memory, options, process, sweep, tracker. Imported by the public API.
+ * Imports batch, memory, options, process, reassembly, released, sweep, tracker. Imported by the public API.
  */
 import type { CtAction } from './action.js';
 import { PacketBatch } from './batch.js';
@@ -11,6 +11,8 @@ import { CONTROL, createMemory, type EngineMemory } from './memory.js';
 import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
 import { Pipeline } from './pipeline.js';
 import { processPackets } from './process.js';
+import { attachReassembly, createReassemblyMemory } from './reassembly.js';
+import { ReleasedPackets } from './released.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
 import { createSweepCursor, sweepAll } from './sweep.js';
@@ -21,6 +23,8 @@ export class LocalEngine {
   /** What can be changed while packets flow. */
   readonly settings: Settings;
   readonly tracker: Tracker;
+  /** Fragments that come back with the verdict of their datagram. */
+  readonly released: ReleasedPackets;
   readonly #cursor = createSweepCursor();
   readonly #pipeline: Pipeline | undefined;
 
@@ -29,7 +33,13 @@ export class LocalEngine {
     const resolved = resolveOptions({ ...options, shards: 1, clock: 'packets' });
     this.memory = createMemory(memoryOptions(resolved, 0));
     this.settings = new Settings(this.memory);
-    this.tracker = createTracker(this.memory, 1);
+    const fragments = createReassemblyMemory(resolved.fragmentBytes);
+    this.released = new ReleasedPackets([fragments.released]);
+    this.tracker = createTracker(
+      this.memory,
+      1,
+      resolved.flows === undefined ? attachReassembly(fragments) : undefined,
+    );
     if (resolved.flows !== undefined) {
       this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>
         this.defineAction(action),

@@ -30,13 +30,22 @@ const CONTROL_FIELDS = [
   ['DEFAULT_ZONE_LIMIT', 11, 'atomic', 'connections that a zone without a limit of its own may have; 0: any number'],
   ['READY', 10, 'atomic', 'workers that have attached and entered their loops'],
   ['CONNECTIONS', 16, 'atomic', 'connections that exist'],
+  ['IPV4_REASSEMBLY', 32, 'atomic', '1: fragments of IPv4 are reassembled'],
+  ['IPV6_REASSEMBLY', 33, 'atomic', '… of IPv6'],
+  ['IPV4_MIN_FRAGMENT', 34, 'atomic', 'bytes of an IPv4 fragment that is not the last, at least'],
+  ['IPV6_MIN_FRAGMENT', 35, 'atomic', '… of an IPv6 fragment'],
+  ['MAX_FRAGMENTS', 36, 'atomic', 'fragments that may be held'],
+  ['FRAGMENTS', 37, 'atomic', 'fragments that are held'],
 ] as const satisfies readonly (readonly [name: string, word: number, guard: 'init' | 'atomic', note: string])[];
 
 export const CONTROL = Object.fromEntries(CONTROL_FIELDS.map(([name, word]) => [name, word])) as Readonly<
   Record<(typeof CONTROL_FIELDS)[number][0], number>
 >;
 
-const CONTROL_WORDS = 32;
+const CONTROL_WORDS = 48;
+/** What OVS has when nobody sets it: bytes of a fragment that is not the last, and fragments that may be held. */
+const DEFAULT_MIN_FRAGMENT = { ipv4: 1200, ipv6: 1280 } as const;
+const DEFAULT_MAX_FRAGMENTS = 1000;
 const TIMEOUTS_AT = CONTROL_WORDS;
 const TIMEOUT_DOUBLES = MAX_TIMEOUT_POLICIES * TIMEOUT_POLICY_SIZE;
 const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
@@ -116,6 +125,11 @@ export function createMemory(options: MemoryOptions): EngineMemory {
   control[CONTROL.MAX_CONNECTIONS] = options.maxConnections;
   control[CONTROL.CHECKS_SEQUENCE] = options.checksSequence ? 1 : 0;
   control[CONTROL.SWEEP_INTERVAL_MS] = options.sweepIntervalMs;
+  control[CONTROL.IPV4_REASSEMBLY] = 1;
+  control[CONTROL.IPV6_REASSEMBLY] = 1;
+  control[CONTROL.IPV4_MIN_FRAGMENT] = DEFAULT_MIN_FRAGMENT.ipv4;
+  control[CONTROL.IPV6_MIN_FRAGMENT] = DEFAULT_MIN_FRAGMENT.ipv6;
+  control[CONTROL.MAX_FRAGMENTS] = DEFAULT_MAX_FRAGMENTS;
   Atomics.store(control, CONTROL.THREADS, options.threads); // publishes the settings written above
   return memory;
 }

@@ -16,6 +16,8 @@ export interface TableOptions {
   readonly maxIpv6Connections?: number;
   /** TCP sequence numbers are checked against the windows. Default true. */
   readonly checksSequence?: boolean;
+  /** Bytes of fragments that each shard may hold until their datagrams are whole. Default 4 MiB. */
+  readonly fragmentBytes?: number;
   /** Makes the secret key of the hash from a number, so that runs can be repeated. Default: a random key. */
   readonly seed?: number;
   /**
@@ -50,6 +52,9 @@ export const MAX_SHARDS = 256;
 export const MAX_CONNECTIONS = 32_000_000;
 const MIN_RING_BYTES = 1 << 20;
 const MAX_RING_BYTES = 1 << 30;
+/** A datagram of the largest size fits; so much is memory that is taken once per shard. */
+const MIN_FRAGMENT_BYTES = 256 << 10;
+const MAX_FRAGMENT_BYTES = 1 << 30;
 const DAY_MS = 86_400_000;
 
 /** An odd multiplier (from the golden ratio) that turns a seed into a second word. */
@@ -76,6 +81,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxConnections = 1_000_000,
     maxIpv6Connections = maxConnections,
     checksSequence = true,
+    fragmentBytes = 4 << 20,
     clock = 'wall',
     sweepIntervalMs = 1000,
     ringPackets = 4096,
@@ -87,6 +93,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   checkRange('shards', shards, 1, MAX_SHARDS);
   checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
   checkRange('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
+  checkRange('fragmentBytes', fragmentBytes, MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES);
   checkRange('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
   checkRange('ringPackets', ringPackets, 64, 1 << 20);
   if ((ringPackets & (ringPackets - 1)) !== 0)
@@ -98,6 +105,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxConnections,
     maxIpv6Connections,
     checksSequence,
+    fragmentBytes,
     clock,
     sweepIntervalMs,
     ringPackets,

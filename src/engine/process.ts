@@ -9,7 +9,7 @@
  * The lock of a region is kept while the next packet needs the same one. With packets steered by their hash a batch
  * pays for one lock; with packets from anywhere it pays for one each and gives the same verdicts.
  *
- * Imports judge, verdict, hash, hold, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
+ * Imports fragments, release, judge, verdict, hash, hold, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -23,16 +23,19 @@ import {
   recordInSlot,
 } from '../sharedarraybuffer-hashmap/index.js';
 import { FACT } from '../wire/facts.js';
+import { isFragmentReason } from '../wire/fragment.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { parsePlainRows } from '../wire/plain.js';
 import { ACTION, MAX_ACTIONS, ACTION_WORDS as WORDS_OF_ACTION } from './action.js';
 import { EVENT } from './counters.js';
+import { judgeFragment } from './fragments.js';
 import { hashKeys, partOf, zoneHash } from './hash.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import { judgePacket, judgePlainRows } from './judge.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
+import { settleFragments } from './release.js';
 import { MAX_BATCH, NO_REGION as NOWHERE, ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
 import { rejectPacket } from './verdict.js';
 
@@ -73,6 +76,7 @@ export function processPackets(
     processBatch(tracker, packets, times, first + done, Math.min(MAX_BATCH, count - done));
   }
   tracker.counts[EVENT.packets] += count;
+  settleFragments(tracker);
 }
 
 function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
@@ -95,6 +99,10 @@ function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, fi
   const packet = (first + index) * PACKET_WORDS;
   const row = index * ROW_WORDS;
   const region = facts[row + REGION];
+  if (region === NO_REGION && isFragmentReason(facts[row + ROW_REASON])) {
+    judgeFragment(tracker, packets, times, packet, index);
+    return;
+  }
   if (region === NO_REGION || !holdRegion(tracker, region)) {
     if (region !== NO_REGION) facts[row + ROW_REASON] = REASON['table-locked'];
     rejectPacket(tracker, packets, packet, index);

@@ -4,7 +4,7 @@
  * Steering parses each frame just far enough for its key, leaves all checksums to the shard, and tells it where the
  * network layer begins. Both directions of a connection, and the ICMP errors about it, come to the same shard.
  *
- * One thread at a time. Imports hash, packet, ring, memory, wire/. Imported by engine.ts and the public API.
+ * One thread at a time. Imports hash, lane, packet, ring, wire/. Imported by engine.ts and the public API.
  */
 import { REASON } from '../reason.js';
 import { i32any, setI32any, setU8, u8 } from '../wire/bytes.js';
@@ -12,16 +12,14 @@ import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../wire/facts.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { hashKey, partOf } from './hash.js';
+import { createLane, fillReserved, type Lane, publishFilled, reserveFrame, takeBack } from './lane.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
-import { attachRing, processed, processedArrival, publishProduced, type Ring, waitForProcessed } from './ring.js';
+import { processed, processedArrival, type Ring, waitForProcessed } from './ring.js';
 
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, ZONE } = PACKET;
 const L3_IP = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const L3_NAMED = L3_IP | KNOWN.L3_OTHER;
 
-/** Frames start on cache lines, and the bytes behind one are room for a payload that NAT makes longer. */
-const FRAME_ALIGN = 64;
-const FRAME_TAIL = 64;
 /**
  * A longer frame is cut: an IP packet is 64 KiB at the most, and OVS refuses one with as much padding behind it, so
  * that the rest cannot change the verdict.
@@ -31,19 +29,6 @@ const MAX_FRAME = 256 * 1024;
 const OUTSIDE = -1;
 /** Frames up to this many bytes are copied by hand. */
 const SHORT_FRAME = 256;
-
-/** A ring as its producer sees it. */
-interface Lane {
-  readonly ring: Ring;
-  /** Packets filled, published and released so far, modulo 2^32. */
-  filled: number;
-  published: number;
-  released: number;
-  /** Next free byte of the frame memory, bytes in use, and the bytes each slot has taken. */
-  head: number;
-  used: number;
-  readonly taken: Int32Array;
-}
 
 /**
  * Copies the frame in [start, end) to `offset` of a ring. Short ones word by word: the subarray that set() needs costs
@@ -76,22 +61,13 @@ export class Producer {
   /** What steering found out about a frame: bits of KNOWN to add, and the network layer's offset. */
   #learned = 0;
   #l3 = 0;
-  /** The room that tryReserve() has found: in which ring, where, and how much of it with and without what is skipped. */
+  /** In which ring tryReserve() has found room. */
   #reservedShard = 0;
-  #reservedAt = 0;
-  #reservedBytes = 0;
-  #reservedTaken = 0;
   /** The ring of the packet that peek() found. */
   #current: Lane | undefined;
 
   constructor(rings: readonly SharedArrayBuffer[], key0: number, key1: number) {
-    this.#lanes = rings.map(buffer => {
-      const ring = attachRing(buffer);
-      // A ring that had another producer before goes on where that one has left it, with nothing under way.
-      const count = processed(ring);
-      const taken = new Int32Array(ring.capacity);
-      return { ring, filled: count, published: count, released: count, head: 0, used: 0, taken };
-    });
+    this.#lanes = rings.map(createLane);
     const capacity = this.#lanes.reduce((sum, lane) => sum + lane.ring.capacity, 0);
     this.#order = new Uint16Array(capacity);
     this.#key0 = key0;
@@ -146,18 +122,8 @@ export class Producer {
    * @returns -1 when that ring is full: read verdicts and release() them first
    */
   tryReserve(shard: number, length: number): number {
-    const lane = this.#lanes[shard];
-    const { ring } = lane;
     this.#reservedShard = shard;
-    if (((lane.filled - lane.released) | 0) >= ring.capacity) return -1;
-    const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
-    const isWrapped = lane.head + size > ring.bytes.length;
-    const taken = size + (isWrapped ? ring.bytes.length - lane.head : 0);
-    if (lane.used + taken > ring.bytes.length) return -1;
-    this.#reservedAt = isWrapped ? 0 : lane.head;
-    this.#reservedBytes = size;
-    this.#reservedTaken = taken;
-    return this.#reservedAt;
+    return reserveFrame(this.#lanes[shard], length);
   }
 
   /** The frame memory in which tryReserve() has found room. */
@@ -173,9 +139,8 @@ export class Producer {
     const shard = this.#reservedShard;
     const lane = this.#lanes[shard];
     const { packets, times } = lane.ring;
-    const slot = lane.filled & (lane.ring.capacity - 1);
-    const at = slot * PACKET_WORDS;
-    packets[at + FRAME_OFFSET] = this.#reservedAt;
+    const at = (lane.filled & (lane.ring.capacity - 1)) * PACKET_WORDS;
+    packets[at + FRAME_OFFSET] = lane.reservedAt;
     packets[at + FRAME_LENGTH] = length;
     packets[at + INPUT] = known;
     packets[at + L3_OFFSET] = l3;
@@ -184,10 +149,7 @@ export class Producer {
     packets[at + COOKIE] = cookie;
     packets[at + STATE] = 0;
     packets[at + ZONE] = 0;
-    lane.head = this.#reservedAt + this.#reservedBytes;
-    lane.used += this.#reservedTaken;
-    lane.taken[slot] = this.#reservedTaken;
-    lane.filled = (lane.filled + 1) | 0;
+    fillReserved(lane);
     this.#order[(this.#first + this.#count++) % this.#order.length] = shard;
   }
 
@@ -224,11 +186,7 @@ export class Producer {
 
   /** Hands all pushed packets to their shards. */
   publish(): void {
-    for (const lane of this.#lanes) {
-      if (lane.published === lane.filled) continue;
-      lane.published = lane.filled;
-      publishProduced(lane.ring, lane.filled);
-    }
+    for (const lane of this.#lanes) publishFilled(lane);
   }
 
   /**
@@ -265,9 +223,7 @@ export class Producer {
 
   /** Gives the slot of the packet that peek() found back. */
   release(): void {
-    const lane = this.#currentLane();
-    lane.used -= lane.taken[lane.released & (lane.ring.capacity - 1)];
-    lane.released = (lane.released + 1) | 0;
+    takeBack(this.#currentLane());
     this.#first = (this.#first + 1) % this.#order.length;
     this.#count--;
     this.#current = undefined;

@@ -12,6 +12,7 @@ import { FACT_WORDS } from '../wire/facts.js';
 import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.js';
 import { COUNTER_ROW } from './counters.js';
 import { CONTROL, type EngineMemory } from './memory.js';
+import type { Reassembly } from './reassembly.js';
 
 /** Packets that are parsed, looked up and judged together. */
 export const MAX_BATCH = 64;
@@ -33,6 +34,9 @@ export const ROW = {
   ACTION: FACT_WORDS + 4,
 } as const;
 export const ROW_WORDS = 2 * FACT_WORDS;
+
+/** Row of `facts` of a datagram that was put together, behind the row of NAT. */
+export const WHOLE_ROW = MAX_BATCH + 1;
 
 /** Entries of removed connections in other regions that wait for this thread to hold no lock: see hold.ts. */
 export const MAX_LEAVING = 512;
@@ -62,6 +66,8 @@ export interface Tracker extends TrackContext {
   readonly latestMs: Float64Array;
   /** First word of the row of `facts` behind the batch's: the key of a reply direction that NAT considers. */
   readonly replyRow: number;
+  /** Where this thread holds fragments; undefined for one that judges no packets. */
+  readonly reassembly: Reassembly | undefined;
   readonly choice: Int32Array;
   /** State of the generator behind the random choices of NAT; never 0. */
   random: number;
@@ -74,8 +80,11 @@ export interface Tracker extends TrackContext {
   touched: number;
 }
 
-/** @param owner number of the calling thread, from 1 to the number of threads the memory was made for */
-export function createTracker(memory: EngineMemory, owner: number): Tracker {
+/**
+ * @param owner number of the calling thread, from 1 to the number of threads the memory was made for
+ * @param reassembly where it holds fragments; without it they are not reassembled
+ */
+export function createTracker(memory: EngineMemory, owner: number, reassembly?: Reassembly): Tracker {
   const row = (owner - 1) * COUNTER_ROW;
   return {
     memory,
@@ -86,7 +95,7 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     owner,
     counts: memory.counters.subarray(row, row + COUNTER_ROW),
     frames: new DataView(new ArrayBuffer(0)),
-    facts: new Int32Array((MAX_BATCH + 1) * ROW_WORDS),
+    facts: new Int32Array((MAX_BATCH + 2) * ROW_WORDS),
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
     held: NO_REGION,
@@ -94,6 +103,7 @@ export function createTracker(memory: EngineMemory, owner: number): Tracker {
     now: new Float64Array(1),
     latestMs: new Float64Array(1),
     replyRow: MAX_BATCH * ROW_WORDS,
+    reassembly,
     choice: new Int32Array(CHOICE_WORDS),
     random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,
     tuple: new Int32Array(FACT_WORDS),

@@ -12,7 +12,7 @@
  * 8.1), which is not the one replaced here. Open vSwitch updates the sum all the same under NAT, and so do we.
  *
  * Imports nat/store, wire/bytes, wire/checksum, wire/crc32c, wire/facts, wire/ipv4, wire/ipv6, reason.
- * Imported by engine/.
+ * Imported by fragment/ and engine/.
  */
 import { REASON } from '../reason.js';
 import { i32be, setI32be, setU16be, setU32le, u16be, u32le } from '../wire/bytes.js';
@@ -109,7 +109,7 @@ function replaceWords(view: DataView, at: number, count: number, tuple: Int32Arr
  * @param destination word of the new destination address
  * @returns the change to a sum over the addresses
  */
-function rewriteAddresses(
+export function rewriteAddresses(
   view: DataView,
   l3: number,
   isIpv6: boolean,

@@ -1,7 +1,8 @@
 /**
  * IPv4 (RFC 791): header checks and the addresses of the key.
  *
- * Imports bytes, checksum, facts, known, ../reason. Imported by wire/parse and wire/icmp (the quoted header).
+ * Imports bytes, checksum, facts, known, ../reason. Imported by wire/parse, wire/fragment and
+ * wire/icmp (the quoted header).
  */
 import { REASON } from '../reason.js';
 import { i32be, u8, u16be } from './bytes.js';
@@ -19,6 +20,8 @@ export const MAX_PADDING = 0xffff;
 const TOTAL_LENGTH = 2;
 const FRAGMENT = 6;
 const FRAGMENT_OFFSET_MASK = 0x1fff;
+/** "More fragments", and the offset: neither is set in a whole datagram. */
+const FRAGMENT_MASK = 0x3fff;
 const PROTOCOL_AT = 9;
 export const IPV4_ADDRESSES_AT = 12;
 
@@ -37,7 +40,7 @@ function readKey(view: DataView, at: number, facts: Int32Array, base: number): v
 /**
  * Checks the header at `at` of a frame that ends at `end` and writes L4, L4_END, the addresses and the protocol.
  * The version nibble is not looked at: the ethertype has decided, as in OVS.
- * @returns a reason; addresses and protocol are also there when it is `ipv4-fragment` (they steer the fragment)
+ * @returns a reason; all of that is also there when it is `ipv4-fragment`, which a first fragment is too
  */
 export function parseIpv4(
   view: DataView,
@@ -56,10 +59,15 @@ export function parseIpv4(
   facts[base + L4] = at + length;
   facts[base + L4_END] = at + total;
   readKey(view, at, facts, base);
-  if ((u16be(view, at + FRAGMENT) & FRAGMENT_OFFSET_MASK) !== 0) return REASON['ipv4-fragment'];
+  if ((u16be(view, at + FRAGMENT) & FRAGMENT_MASK) !== 0) return REASON['ipv4-fragment'];
+  return checkIpv4Sum(view, at, at + length, known);
+}
+
+/** Verifies the checksum of the header in [at, end), whose length was checked, unless the caller has. */
+export function checkIpv4Sum(view: DataView, at: number, end: number, known: number): number {
   if ((known & L3_CHECKSUM_BAD) !== 0) return REASON['checksum-declared-bad'];
   if ((known & (L3_CHECKSUM_GOOD | NO_CHECKSUMS)) !== 0) return NONE;
-  return ipv4HeaderSumGood(view, at, length) ? NONE : REASON['ipv4-checksum'];
+  return ipv4HeaderSumGood(view, at, end - at) ? NONE : REASON['ipv4-checksum'];
 }
 
 /**

@@ -11,7 +11,7 @@ import { i32be, u8, u16be } from './bytes.js';
 import { FACT, FAMILY_IPV6 } from './facts.js';
 import { MAX_PADDING } from './ipv4.js';
 
-const { SRC0, DST0, PROTOCOL, L4, L4_END } = FACT;
+const { SRC0, DST0, PORTS, PROTOCOL, L4, L4_END } = FACT;
 const NONE = REASON.none;
 
 const HEADER_BYTES = 40;
@@ -49,7 +49,8 @@ function extensionLength(view: DataView, protocol: number, at: number): number {
 
 /**
  * Walks the extension headers in [from, end), the first of which is of kind `first`. Writes PROTOCOL and L4.
- * A fragment header with offset 0 and no more to come is walked like any other.
+ * A fragment header with offset 0 and no more to come is walked like any other. The walk ends behind the header of a
+ * later fragment, of which PROTOCOL says no more than that. PORTS becomes the offset of the last fragment header.
  */
 function walkExtensions(
   view: DataView,
@@ -62,6 +63,7 @@ function walkExtensions(
   let protocol = first;
   let at = from;
   let isFragment = false;
+  let header = 0;
   while (isExtension(protocol)) {
     if (at + EXTENSION_MIN_BYTES > end) return REASON['ipv6-extension-header'];
     const length = extensionLength(view, protocol, at);
@@ -69,14 +71,22 @@ function walkExtensions(
     if (protocol === FRAGMENT) {
       const offsetAndFlags = u16be(view, at + 2);
       isFragment ||= offsetAndFlags !== 0;
-      if ((offsetAndFlags & FRAGMENT_OFFSET_MASK) !== 0) return REASON['ipv6-fragment'];
+      header = at;
+      if ((offsetAndFlags & FRAGMENT_OFFSET_MASK) !== 0) {
+        facts[base + PROTOCOL] = FRAGMENT | FAMILY_IPV6;
+        facts[base + PORTS] = at;
+        facts[base + L4] = at + length;
+        return REASON['ipv6-fragment'];
+      }
     }
     protocol = u8(view, at);
     at += length;
   }
   facts[base + PROTOCOL] = protocol | FAMILY_IPV6;
   facts[base + L4] = at;
-  return isFragment ? REASON['ipv6-fragment'] : NONE;
+  if (!isFragment) return NONE;
+  facts[base + PORTS] = header;
+  return REASON['ipv6-fragment'];
 }
 
 function readAddresses(view: DataView, at: number, facts: Int32Array, base: number): void {
@@ -88,14 +98,13 @@ function readAddresses(view: DataView, at: number, facts: Int32Array, base: numb
 
 /**
  * Checks the header at `at` of a frame that ends at `end` and writes L4, L4_END, the addresses and the protocol.
- * @returns a reason; the addresses are also there when it is `ipv6-fragment` (they steer the fragment)
+ * @returns a reason; all of that is also there when it is `ipv6-fragment`
  */
 export function parseIpv6(view: DataView, at: number, end: number, facts: Int32Array, base: number): number {
   if (at + HEADER_BYTES > end) return REASON['ipv6-truncated'];
   const payloadEnd = at + HEADER_BYTES + u16be(view, at + PAYLOAD_LENGTH);
   if (payloadEnd > end || end - payloadEnd > MAX_PADDING) return REASON['ipv6-payload-length'];
   facts[base + L4_END] = payloadEnd;
-  facts[base + PROTOCOL] = FRAGMENT | FAMILY_IPV6;
   readAddresses(view, at, facts, base);
   return walkExtensions(view, u8(view, at + NEXT_HEADER), at + HEADER_BYTES, payloadEnd, facts, base);
 }

@@ -28,7 +28,7 @@ const { ICMP, TCP, UDP, ICMPV6, SCTP } = IPPROTO;
  * @param known bits of KNOWN: what the caller has found out already
  * @param l3 offset of the network layer; only read when `known` names the network layer
  * @returns REASON.none, or why the packet is invalid. The facts are complete only with REASON.none; with a fragment's
- *   reason the addresses and the protocol are there as well.
+ *   reason what the network layer says is there as well: see wire/fragment.
  */
 export function parseFrame(
   view: DataView,
@@ -42,7 +42,7 @@ export function parseFrame(
   facts[base + FLAGS] = 0;
   facts[base + PORTS] = 0;
   facts[base + PORTS_REVERSED] = 0;
-  const type = networkLayer(view, start, end, known, l3, facts, base);
+  const type = findNetworkLayer(view, start, end, known, l3, facts, base);
   if (type === IPV4) {
     const reason = parseIpv4(view, facts[base + L3], end, known, facts, base);
     return reason === NONE ? parseL4(view, known, facts, base) : reason;
@@ -55,7 +55,7 @@ export function parseFrame(
 }
 
 /** Ethertype of the network layer, its offset in FACT.L3. */
-function networkLayer(
+export function findNetworkLayer(
   view: DataView,
   start: number,
   end: number,
@@ -70,7 +70,11 @@ function networkLayer(
   return (known & L3_IPV6) !== 0 ? IPV6 : 0;
 }
 
-function parseL4(view: DataView, known: number, facts: Int32Array, base: number): number {
+/**
+ * Continues behind the network layer, whose part of the facts is there: checks what lies in [L4, L4_END) and completes
+ * the key. For those who have put a datagram together, or take a first fragment for one.
+ */
+export function parseL4(view: DataView, known: number, facts: Int32Array, base: number): number {
   if ((known & L4_CHECKSUM_BAD) !== 0) return REASON['checksum-declared-bad'];
   const familyAndProtocol = facts[base + PROTOCOL];
   const protocol = familyAndProtocol & PROTOCOL_MASK;

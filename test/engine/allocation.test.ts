@@ -15,6 +15,7 @@ import { PacketBatch } from '../../src/engine/batch.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
 import { formatCtState } from '../../src/track/state.js';
+import { cut } from '../support/fragments.js';
 import { frame, icmp, ipv4, ipv6, sctp, tcp, udp } from '../support/frames.js';
 
 const LIMIT_BYTES = 3;
@@ -23,6 +24,7 @@ const ROUNDS = 200;
 /** Times as they are today, and with a fraction: numbers that do not fit into a tagged word. */
 const START_MS = 1_790_000_000_000.5;
 const DATA = new Uint8Array(100);
+const LONG = new Uint8Array(2000);
 
 interface Kind {
   readonly name: string;
@@ -90,6 +92,19 @@ const KINDS: readonly Kind[] = [
     flows:
       'udp,actions=move:NXM_OF_UDP_DST[]->NXM_NX_REG0[0..15],ct(commit,zone=NXM_NX_REG0[0..15],exec(move:NXM_OF_IP_SRC[]->NXM_NX_CT_MARK[],move:NXM_OF_IP_DST[]->NXM_NX_CT_LABEL[64..95]),table=1)\n' +
       'table=1,ip,actions=output:2\n',
+  },
+  {
+    name: 'fragments that never become whole',
+    frames: flow => cut(ipv4(there(flow), udp({ payload: LONG })), 1480).slice(1),
+    verdict: '0',
+    passedMs: 20_000,
+  },
+  {
+    name: 'datagrams in fragments',
+    frames: flow => cut(ipv4(there(flow), udp({ payload: LONG })), 1480),
+    verdict: '0',
+    // What has come back is given up after ten seconds when nobody takes it.
+    passedMs: 10_000,
   },
   { name: 'no IP', frames: () => [frame({ ethertype: 0x0806, bytes: DATA })], verdict: 'inv|trk' },
 ];

@@ -58,7 +58,8 @@ function ipv4Network(packet: Bytes, known: number, isQuoted: boolean): Network |
   if (header < 20 || header > packet.length) return undefined;
   const total = isQuoted ? packet.length : word(packet, 2);
   if (total < header || total > packet.length || packet.length - total > 0xffff) return undefined;
-  if (word(packet, 6) % 0x2000 !== 0) return undefined;
+  // A fragment is no packet to be judged; a quoted packet may have been a first one.
+  if (word(packet, 6) % (isQuoted ? 0x2000 : 0x4000) !== 0) return undefined;
   if (!isQuoted) {
     if (known & KNOWN.L3_CHECKSUM_BAD) return undefined;
     const isVerified = known & (KNOWN.L3_CHECKSUM_GOOD | KNOWN.NO_CHECKSUMS);

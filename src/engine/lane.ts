@@ -1,0 +1,75 @@
+/**
+ * A ring as the side that fills it sees it: which slots it has filled, published and got back, and room for frames.
+ *
+ * Frames lie in the ring's frame memory one behind the other, round and round, in the order of the slots.
+ *
+ * Imports ring. Imported by producer.ts and fragments.ts.
+ */
+import { attachRing, processed, publishProduced, type Ring } from './ring.js';
+
+/** Frames start on cache lines, and the bytes behind one are room for a payload that NAT makes longer. */
+const FRAME_ALIGN = 64;
+const FRAME_TAIL = 64;
+
+export interface Lane {
+  readonly ring: Ring;
+  /** Packets filled, published and released so far, modulo 2^32. */
+  filled: number;
+  published: number;
+  released: number;
+  /** Next free byte of the frame memory, bytes in use, and the bytes each slot has taken. */
+  head: number;
+  used: number;
+  readonly taken: Int32Array;
+  /** The room that reserveFrame() has found: where, and how much of it without and with what is skipped. */
+  reservedAt: number;
+  reservedBytes: number;
+  reservedTaken: number;
+}
+
+export function createLane(buffer: SharedArrayBuffer): Lane {
+  const ring = attachRing(buffer);
+  // A ring that another thread filled before goes on where that one has left it, with nothing under way.
+  const count = processed(ring);
+  const taken = new Int32Array(ring.capacity);
+  const reserved = { reservedAt: 0, reservedBytes: 0, reservedTaken: 0 };
+  return { ring, filled: count, published: count, released: count, head: 0, used: 0, taken, ...reserved };
+}
+
+/**
+ * Looks for room for the frame of the next slot; fillReserved() takes it.
+ * @returns its offset in the frame memory; -1 when the ring has no slot or no room
+ */
+export function reserveFrame(lane: Lane, length: number): number {
+  const { ring } = lane;
+  if (((lane.filled - lane.released) | 0) >= ring.capacity) return -1;
+  const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
+  const isWrapped = lane.head + size > ring.bytes.length;
+  const taken = size + (isWrapped ? ring.bytes.length - lane.head : 0);
+  if (lane.used + taken > ring.bytes.length) return -1;
+  lane.reservedAt = isWrapped ? 0 : lane.head;
+  lane.reservedBytes = size;
+  lane.reservedTaken = taken;
+  return lane.reservedAt;
+}
+
+/** Makes the next slot, whose row is written, and the room that was found for its frame part of what is filled. */
+export function fillReserved(lane: Lane): void {
+  lane.head = lane.reservedAt + lane.reservedBytes;
+  lane.used += lane.reservedTaken;
+  lane.taken[lane.filled & (lane.ring.capacity - 1)] = lane.reservedTaken;
+  lane.filled = (lane.filled + 1) | 0;
+}
+
+/** Hands all filled slots to the other side. */
+export function publishFilled(lane: Lane): void {
+  if (lane.published === lane.filled) return;
+  lane.published = lane.filled;
+  publishProduced(lane.ring, lane.filled);
+}
+
+/** Takes the oldest slot back, with the room of its frame. */
+export function takeBack(lane: Lane): void {
+  lane.used -= lane.taken[lane.released & (lane.ring.capacity - 1)];
+  lane.released = (lane.released + 1) | 0;
+}
