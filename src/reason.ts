@@ -74,6 +74,9 @@ const REASONS = [
 
   // engine
   ['not-committed', 'a new connection, and the action does not commit'],
+  ['zone-rate', 'a new connection, and its zone opens more of them per second than its policy allows'],
+  ['source-rate', 'a new connection, and its source opens more of them per second than its zone’s policy allows'],
+  ['half-open-limit', 'a new TCP connection, and its zone or its source has as many half-open ones as it may'],
   ['zone-full', 'a new connection, and the limit of its zone is reached'],
   ['table-full', 'a new connection, and the configured maximum of connections is reached'],
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],

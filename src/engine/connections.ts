@@ -1,13 +1,15 @@
 /**
- * Connections in the table: finding one by the key of a packet, creating and removing.
+ * Connections in the table: finding one by the key of a packet, creating, noticing that one changes, and removing.
  *
  * All functions need the lock of the region that the key, or the record, belongs to.
  *
- * Imports sharedarraybuffer-hashmap, track/, wire/facts, membership, memory, counters, tracker. Imported by engine/ and control/.
+ * Imports sharedarraybuffer-hashmap, track/, wire/facts, admission, classes, counters, evict, hold, membership, memory,
+ * policy, tracker. Imported by engine/ and control/.
  */
 import { REASON } from '../reason.js';
 import {
   annexAt,
+  annexesUsedLocked,
   firstCandidateLocked,
   giveAnnexLocked,
   giveRecordLocked,
@@ -31,16 +33,23 @@ import {
   annexOfConn,
   CONN,
   replyAnnexOfConn,
+  STATUS_CLASS_SHIFT,
+  STATUS_COUNTED,
   STATUS_POLICY_SHIFT,
   STATUS_REVERSED,
   zoneOf,
 } from '../track/connection.js';
 import { hasEnded } from '../track/expiry.js';
-import type { L4Protocol } from '../track/protocol.js';
+import { CLASS, type L4Protocol } from '../track/protocol.js';
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
+import { admit } from './admission.js';
+import { listedClass } from './classes.js';
+import { EVENT } from './counters.js';
+import { victimLocked } from './evict.js';
 import { holdRegion, noteLeaving } from './hold.js';
 import { enterListsLocked, leaveListsLocked } from './membership.js';
 import { CONTROL, type EngineMemory } from './memory.js';
+import { floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, ZONE_POLICY } from './policy.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -242,6 +251,11 @@ function countUpTo(counts: Int32Array, at: number, limit: number): boolean {
 
 const NO_LIMIT = 0x7fffffff;
 
+/** Evictions for one new connection, of which other threads may take all but the last. */
+const EVICTION_TRIES = 2;
+/** The events of evictions lie in the order of the classes, which begin at 1. */
+const EVICTED = EVENT.evictedHalfOpen - 1;
+
 /** Connections that a zone may have: its own limit, which may be 0, or the default, of which 0 is none. */
 function limitOf(memory: EngineMemory, zone: number): number {
   const own = Atomics.load(memory.zoneLimits, zone); // a setting, orders nothing
@@ -293,7 +307,53 @@ export function createConnectionLocked(
 }
 
 /**
- * The first half of a creation: counts the connection, takes a record and fills it in. Nobody finds it yet.
+ * Counts a connection in, as its zone's policy allows and as there is room; a full table may make some.
+ * @param policy first word of the zone's policy
+ * @returns REASON.none, or why not
+ */
+function admitConnectionLocked(tracker: Tracker, region: number, base: number, key: number, policy: number): number {
+  const { memory } = tracker;
+  const zone = zoneOf(key);
+  const refusal = admit(tracker, policy, base, key);
+  if (refusal !== REASON.none) return refusal;
+  let reason = reserveConnection(memory, zone);
+  // Another thread may be quicker to take what was freed.
+  for (let tries = 0; reason === REASON['table-full'] && tries < EVICTION_TRIES; tries++) {
+    if (!evictLocked(tracker, region, policy, false)) break;
+    reason = reserveConnection(memory, zone);
+  }
+  return reason;
+}
+
+/** Removes the connection of the region that is cheapest to lose, if the policy evicts and there is one. */
+function evictLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): boolean {
+  if ((tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS] & POLICY_EVICTS) === 0) return false;
+  const victim = victimLocked(tracker, region, needsAnnex);
+  if (victim === NONE) return false;
+  removeConnectionLocked(tracker, victim, EVICTED + listedClass(tracker.words, recordAt(tracker.map, victim)));
+  return true;
+}
+
+/** A record for a connection, from the region's slab or, where the policy evicts, from another connection. */
+function takeOrEvictLocked(tracker: Tracker, region: number, base: number, key: number, policy: number): number {
+  const record = takeConnection(tracker, region, base, key);
+  if (record !== NONE || policy === NO_POLICY) return record;
+  const { map } = tracker;
+  const needsAnnex = (key & FAMILY_IPV6) !== 0 && annexesUsedLocked(map, region) === map.annexesPerRegion;
+  return evictLocked(tracker, region, policy, needsAnnex) ? takeConnection(tracker, region, base, key) : NONE;
+}
+
+/** STATUS bits that say on which lists and among which counts insertConnectionLocked() puts a new connection. */
+function listsOf(tracker: Tracker, policy: number, itsClass: number): number {
+  if (policy === NO_POLICY) return 0;
+  const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
+  const isCounted = (flags & POLICY_HALF_OPEN) !== 0 && itsClass === CLASS['half-open'];
+  return ((flags & POLICY_EVICTS) !== 0 ? itsClass << STATUS_CLASS_SHIFT : 0) | (isCounted ? STATUS_COUNTED : 0);
+}
+
+/**
+ * The first half of a creation: counts the connection, takes a record and fills it in. Nobody finds it yet, and it is on
+ * no list, although its STATUS says already on which it will be.
  * @returns the record, to be inserted or abandoned; or minus the reason why there is none
  */
 export function prepareConnectionLocked(
@@ -302,18 +362,23 @@ export function prepareConnectionLocked(
   base: number,
   key: number,
   protocol: L4Protocol,
-  policy: number,
+  timeoutPolicy: number,
 ): number {
-  const reason = reserveConnection(tracker.memory, zoneOf(key));
+  const { words, memory } = tracker;
+  const zone = zoneOf(key);
+  const policy = floodPolicyOf(memory, zone);
+  const reason =
+    policy === NO_POLICY ? reserveConnection(memory, zone) : admitConnectionLocked(tracker, region, base, key, policy);
   if (reason !== REASON.none) return -reason;
-  const record = takeConnection(tracker, region, base, key);
+  const record = takeOrEvictLocked(tracker, region, base, key, policy);
   if (record === NONE) {
-    releaseConnection(tracker.memory, zoneOf(key));
+    releaseConnection(memory, zone);
     return -REASON['table-memory'];
   }
-  const ownPolicy = policyOf(tracker.memory, zoneOf(key), policy);
-  tracker.words[recordAt(tracker.map, record) + STATUS] = ownPolicy << STATUS_POLICY_SHIFT;
-  protocol.create(tracker, recordAt(tracker.map, record), base);
+  const conn = recordAt(tracker.map, record);
+  words[conn + STATUS] = policyOf(memory, zone, timeoutPolicy) << STATUS_POLICY_SHIFT;
+  protocol.create(tracker, conn, base);
+  if (policy !== NO_POLICY) words[conn + STATUS] |= listsOf(tracker, policy, protocol.classOf(words, conn));
   return record;
 }
 
@@ -323,7 +388,7 @@ export function prepareConnectionLocked(
  */
 export function goLiveLocked(tracker: Tracker, region: number, hash: number, record: number): boolean {
   if (!insertLocked(tracker.map, region, hash, record)) return false;
-  enterListsLocked(tracker.map, region, record);
+  enterListsLocked(tracker, region, record);
   return true;
 }
 
@@ -388,7 +453,7 @@ function leaveReply(tracker: Tracker, at: number, record: number): void {
 
 /** Removes a live connection and counts it under `event` (EVENT). */
 export function removeConnectionLocked(tracker: Tracker, record: number, event: number): void {
-  leaveListsLocked(tracker.map, regionOfRecord(tracker.map, record), record);
+  leaveListsLocked(tracker, regionOfRecord(tracker.map, record), record);
   removeLocked(tracker.map, record);
   abandonConnectionLocked(tracker, record);
   tracker.counts[event]++;

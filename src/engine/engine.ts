@@ -15,6 +15,7 @@ import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle }
 import { type EngineOptions, memoryOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
 import { type FlowRules, Pipeline } from './pipeline.js';
+import { applyProfile } from './policy.js';
 import { Producer } from './producer.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
@@ -85,6 +86,7 @@ export class Engine {
   private constructor(options: ResolvedOptions) {
     this.shards = options.shards;
     this.memory = createMemory(memoryOptions(options, FIRST_SHARD_OWNER - 1));
+    applyProfile(this.memory, options.profile);
     this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
     const rings = Array.from({ length: options.shards }, () => createRing(options.ringPackets, options.ringBytes));

@@ -30,6 +30,7 @@ import {
 } from './connections.js';
 import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { holdRegion } from './hold.js';
+import { noticeChangeLocked } from './membership.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
@@ -46,7 +47,7 @@ const { CANDIDATE, ACTION: ROW_ACTION, REGION: ROW_REGION } = ROW;
 const PACKET_WORDS = WORDS_OF_PACKET;
 const REASON_COUNTS_AT = REASONS_AT;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
-const { VALID, VALID_NEW, REPLACE } = UPDATE;
+const { VALID, VALID_NEW, REPLACE, CHANGED } = UPDATE;
 const ROW_WORDS = WORDS_OF_ROW;
 const IPV6 = FAMILY_IPV6;
 const RELATED = FACT_RELATED;
@@ -114,11 +115,14 @@ export function judgePlainRows(
       break;
     }
     now[0] = nowMs;
-    const result = updateConnection(tracker, at, key, base, !isOriginal);
+    let result = updateConnection(tracker, at, key, base, !isOriginal);
     if (result === REPLACE) break;
     if (nowMs > latestMs) latestMs = nowMs;
     let state = EST | (isOriginal ? 0 : RPL);
-    if (result !== VALID) state = result === VALID_NEW ? NEW : INV;
+    if (result !== VALID) {
+      if (result !== VALID_NEW) result = noticeChangeLocked(tracker, record, result);
+      if (result !== VALID) state = result === VALID_NEW ? NEW : INV;
+    }
     const reason = result < 0 ? -result : NO_REASON;
     packets[packet + STATE] = state | TRK;
     packets[packet + P_REASON] = reason;
@@ -176,7 +180,8 @@ export function judgePacket(
     if (found > 0) {
       record = found >>> 1;
       const conn = recordAt(tracker.map, record);
-      const result = isRelated ? VALID : updateConnection(tracker, conn, key, base, isReply);
+      let result: number = isRelated ? VALID : updateConnection(tracker, conn, key, base, isReply);
+      if (result < VALID || result >= CHANGED) result = noticeChangeLocked(tracker, record, result);
       if (isRelated) state |= REL | (isReply ? RPL : 0);
       else if (result === VALID) state = (state & ~NEW) | EST | (isReply ? RPL : 0);
       else if (result === VALID_NEW) state |= NEW;

@@ -10,6 +10,7 @@ import { type Counters, readCounters } from './counters.js';
 import { CONTROL, createMemory, type EngineMemory } from './memory.js';
 import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
 import { Pipeline } from './pipeline.js';
+import { applyProfile } from './policy.js';
 import { processPackets } from './process.js';
 import { attachReassembly, createReassemblyMemory } from './reassembly.js';
 import { ReleasedPackets } from './released.js';
@@ -32,6 +33,7 @@ export class LocalEngine {
   constructor(options: TableOptions = {}) {
     const resolved = resolveOptions({ ...options, shards: 1, clock: 'packets' });
     this.memory = createMemory(memoryOptions(resolved, 0));
+    applyProfile(this.memory, resolved.profile);
     this.settings = new Settings(this.memory);
     const fragments = createReassemblyMemory(resolved.fragmentBytes);
     this.released = new ReleasedPackets([fragments.released]);

@@ -29,6 +29,7 @@ const CONTROL_FIELDS = [
   ['ACTIONS', 9, 'atomic', 'ct() actions defined so far'],
   ['DEFAULT_ZONE_LIMIT', 11, 'atomic', 'connections that a zone without a limit of its own may have; 0: any number'],
   ['READY', 10, 'atomic', 'workers that have attached and entered their loops'],
+  ['HAS_POLICIES', 12, 'atomic', '1: the policy of some zone does something about floods'],
   ['CONNECTIONS', 16, 'atomic', 'connections that exist'],
   ['IPV4_REASSEMBLY', 32, 'atomic', '1: fragments of IPv4 are reassembled'],
   ['IPV6_REASSEMBLY', 33, 'atomic', '… of IPv6'],
@@ -52,8 +53,22 @@ const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
 const ZONE_COUNTS_AT = ACTIONS_AT + MAX_ACTIONS * ACTION_WORDS;
 const ZONE_LIMITS_AT = ZONE_COUNTS_AT + ZONES;
 const ZONE_POLICIES_AT = ZONE_LIMITS_AT + ZONES;
-/** A byte for each zone. */
-const COUNTERS_AT = ZONE_POLICIES_AT + ZONES / 4;
+/** Different policies of zones that there may be, and words of one, of that of the table, and of a token bucket. */
+export const MAX_FLOOD_POLICIES = 64;
+export const FLOOD_POLICY_WORDS = 8;
+const TABLE_POLICY_WORDS = 8;
+const RATE_WORDS = 2;
+/** Cells of each of the two rows that sources are counted in; a power of two. */
+export const SOURCE_CELLS = 32_768;
+/** ZONE_POLICIES is a byte for each zone. */
+const ZONE_FLOOD_POLICIES_AT = ZONE_POLICIES_AT + ZONES / 4;
+const FLOOD_POLICIES_AT = ZONE_FLOOD_POLICIES_AT + ZONES;
+const TABLE_POLICY_AT = FLOOD_POLICIES_AT + MAX_FLOOD_POLICIES * FLOOD_POLICY_WORDS;
+const ZONE_RATES_AT = TABLE_POLICY_AT + TABLE_POLICY_WORDS;
+const ZONE_HALF_OPEN_AT = ZONE_RATES_AT + ZONES * RATE_WORDS;
+const SOURCE_RATES_AT = ZONE_HALF_OPEN_AT + ZONES;
+const SOURCE_HALF_OPEN_AT = SOURCE_RATES_AT + 2 * SOURCE_CELLS * RATE_WORDS;
+const COUNTERS_AT = SOURCE_HALF_OPEN_AT + 2 * SOURCE_CELLS;
 
 /** What a worker needs to attach to; can be posted to another thread. */
 export interface MemoryHandle {
@@ -72,6 +87,17 @@ export interface EngineMemory {
   readonly zoneLimits: Int32Array;
   /** Timeout policy of each zone, 0 for the default one. Touched only through Atomics. */
   readonly zonePolicies: Uint8Array;
+  /** Number of the policy that each zone follows, 0 for the default: see policy.ts. Touched only through Atomics. */
+  readonly zoneFloodPolicies: Int32Array;
+  /** MAX_FLOOD_POLICIES policies of FLOOD_POLICY_WORDS words (ZONE_POLICY), and that of the table (TABLE_POLICY). */
+  readonly floodPolicies: Int32Array;
+  readonly tablePolicy: Int32Array;
+  /** Token buckets of each zone and of each cell of sources: see rate.ts. Touched only through Atomics. */
+  readonly zoneRates: Int32Array;
+  readonly sourceRates: Int32Array;
+  /** Half-open connections of each zone and of each cell of sources. Touched only through Atomics. */
+  readonly zoneHalfOpen: Int32Array;
+  readonly sourceHalfOpen: Int32Array;
   /** MAX_ACTIONS actions of ACTION_WORDS words. */
   readonly actions: Int32Array;
   /** One row of COUNTER_ROW doubles per thread. */
@@ -153,6 +179,13 @@ function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number): En
     zoneCounts: new Int32Array(control, ZONE_COUNTS_AT * 4, ZONES),
     zoneLimits: new Int32Array(control, ZONE_LIMITS_AT * 4, ZONES),
     zonePolicies: new Uint8Array(control, ZONE_POLICIES_AT * 4, ZONES),
+    zoneFloodPolicies: new Int32Array(control, ZONE_FLOOD_POLICIES_AT * 4, ZONES),
+    floodPolicies: new Int32Array(control, FLOOD_POLICIES_AT * 4, MAX_FLOOD_POLICIES * FLOOD_POLICY_WORDS),
+    tablePolicy: new Int32Array(control, TABLE_POLICY_AT * 4, TABLE_POLICY_WORDS),
+    zoneRates: new Int32Array(control, ZONE_RATES_AT * 4, ZONES * RATE_WORDS),
+    sourceRates: new Int32Array(control, SOURCE_RATES_AT * 4, 2 * SOURCE_CELLS * RATE_WORDS),
+    zoneHalfOpen: new Int32Array(control, ZONE_HALF_OPEN_AT * 4, ZONES),
+    sourceHalfOpen: new Int32Array(control, SOURCE_HALF_OPEN_AT * 4, 2 * SOURCE_CELLS),
     actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
     counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
   };

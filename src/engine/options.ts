@@ -1,12 +1,13 @@
 /**
  * What an engine can be told when it is opened: names, defaults and limits.
  *
- * Imports memory. Imported by engine.ts, local.ts, cli/ and the public API.
+ * Imports memory, policy. Imported by engine.ts, local.ts, cli/ and the public API.
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import type { MemoryOptions } from './memory.js';
 import type { FlowRules } from './pipeline.js';
+import { PROFILES, type ProfileName } from './policy.js';
 
 /** What every engine can be told. */
 export interface TableOptions {
@@ -14,6 +15,8 @@ export interface TableOptions {
   readonly maxConnections?: number;
   /** How many of them may be IPv6, each of which takes 64 bytes more. Default: all. */
   readonly maxIpv6Connections?: number;
+  /** What is done about floods: see policy.ts. Can be changed in all its parts while packets flow. Default `ovs`. */
+  readonly profile?: ProfileName;
   /** TCP sequence numbers are checked against the windows. Default true. */
   readonly checksSequence?: boolean;
   /** Bytes of fragments that each shard may hold until their datagrams are whole. Default 4 MiB. */
@@ -80,6 +83,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     shards = Math.max(1, availableParallelism() - 1),
     maxConnections = 1_000_000,
     maxIpv6Connections = maxConnections,
+    profile = 'ovs',
     checksSequence = true,
     fragmentBytes = 4 << 20,
     clock = 'wall',
@@ -100,10 +104,12 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     throw new RangeError(`ringPackets must be a power of two: ${ringPackets}`);
   checkRange('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
   if (clock !== 'wall' && clock !== 'packets') throw new RangeError(`clock must be wall or packets: ${String(clock)}`);
+  if (!Object.hasOwn(PROFILES, profile)) throw new RangeError(`profile must be ovs or resilient: ${String(profile)}`);
   return {
     shards,
     maxConnections,
     maxIpv6Connections,
+    profile,
     checksSequence,
     fragmentBytes,
     clock,

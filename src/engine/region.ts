@@ -5,6 +5,7 @@
  * Imports sharedarraybuffer-hashmap, track/. Imported by engine/ and control/.
  */
 import { REGION } from '../sharedarraybuffer-hashmap/index.js';
+import { CLASS_NAMES } from '../track/protocol.js';
 import { TCP_STATES } from '../track/tcp.js';
 
 /** Conntrack zones: 16 bits. */
@@ -13,10 +14,19 @@ export const ZONES = 65536;
 /** Kinds of protocols that connections are counted by: those of OVS's `dpctl/ct-stats-show`. */
 export const PROTOCOL_KINDS = ['tcp', 'udp', 'udplite', 'sctp', 'icmp', 'icmpv6', 'dccp', 'igmp', 'other'] as const;
 
+/** Words by class, that of class 0, which stands for none, included. */
+const CLASS_WORDS = CLASS_NAMES.length + 1;
+
 const REGION_WORDS = [
   ['CLOCK', 2, 'time of the latest packet that touched the region: milliseconds, a double in two words'],
   ['PROTOCOLS', PROTOCOL_KINDS.length, 'live connections by PROTOCOL_KINDS'],
   ['TCP_STATES', TCP_STATES.length, 'of which TCP, by the state of the peer that is further on'],
+  ['CLASS_COUNTS', CLASS_WORDS, 'connections on the list of each class'],
+  [
+    'CLASS_HEADS',
+    CLASS_WORDS,
+    'the one that has been in each class for longest; the lists run through CONN.CLASS_LINK',
+  ],
   ['ZONES', ZONES, 'first connection of each zone, 0 where there is none; the lists run through CONN.ZONE_NEXT'],
 ] as const satisfies readonly (readonly [name: string, words: number, note: string])[];
 

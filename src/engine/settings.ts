@@ -1,13 +1,25 @@
 /**
- * What can be changed while packets flow: the maximum of connections, limits per zone, timeout policies, the check of
- * sequence numbers and the sweeper's interval. Every change counts from the next batch on.
+ * What can be changed while packets flow: the maximum of connections, limits per zone, policies against floods, timeout
+ * policies, the check of sequence numbers and the sweeper's interval. Every change counts from the next batch on.
  *
  * Lowering a limit removes nothing; it refuses new connections until enough have ended (as in OVS).
  *
- * Imports memory, region, track/timeouts. Imported by engine.ts, local.ts and the public API.
+ * Imports memory, policy, region, track/timeouts. Imported by engine.ts, local.ts and the public API.
  */
 import { MAX_TIMEOUT_POLICIES, type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
 import { CONTROL, type EngineMemory } from './memory.js';
+import {
+  applyProfile,
+  type ProfileName,
+  readDefaultPolicy,
+  readTablePolicy,
+  readZonePolicy,
+  type TablePolicy,
+  writeDefaultPolicy,
+  writeTablePolicy,
+  writeZonePolicy,
+  type ZonePolicy,
+} from './policy.js';
 import { ZONES } from './region.js';
 
 /** Largest limit of a zone: the words that hold it have 31 bits, one value means "none". */
@@ -63,6 +75,45 @@ export class Settings {
     Atomics.store(this.#memory.control, CONTROL.SWEEP_INTERVAL_MS, ms); // a setting
     Atomics.add(this.#memory.control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
     Atomics.notify(this.#memory.control, CONTROL.SWEEP_WAKE);
+  }
+
+  /**
+   * Sets the policy of the table and that of zones that have none of their own.
+   * @throws RangeError for a profile that there is not
+   */
+  applyProfile(name: ProfileName): void {
+    applyProfile(this.#memory, name);
+  }
+
+  /** What the table does about floods; replaced as a whole. @throws RangeError, and nothing is changed then */
+  get tablePolicy(): TablePolicy {
+    return readTablePolicy(this.#memory);
+  }
+
+  set tablePolicy(policy: TablePolicy) {
+    writeTablePolicy(this.#memory, policy);
+  }
+
+  /** What zones without a policy of their own do about floods. @throws RangeError, and nothing is changed then */
+  get defaultZonePolicy(): ZonePolicy {
+    return readDefaultPolicy(this.#memory);
+  }
+
+  set defaultZonePolicy(policy: ZonePolicy) {
+    writeDefaultPolicy(this.#memory, policy);
+  }
+
+  /**
+   * Gives a zone a policy of its own, `{}` for one that does nothing; undefined takes it away.
+   * @throws RangeError when zone or policy are out of range; nothing is changed then
+   */
+  setZonePolicy(zone: number, policy: ZonePolicy | undefined): void {
+    writeZonePolicy(this.#memory, zone, policy);
+  }
+
+  /** The policy that a zone follows, its own or the default one. */
+  zonePolicy(zone: number): ZonePolicy {
+    return readZonePolicy(this.#memory, zone);
   }
 
   /** Limit of zones that have none of their own; 0: none. */

@@ -33,6 +33,7 @@ const CONN_FIELDS = [
   ['REPLY_REGION', 22, '… and the region of that entry'],
   ['ZONE_NEXT', 23, 'list of the zone: record that was made next'],
   ['ZONE_PREVIOUS', 24, '… and the one made before'],
+  ['CLASS_LINK', 25, 'two words of the list of its class: see engine/classes'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, FIRST + word])) as Readonly<
@@ -56,6 +57,11 @@ export const STATUS_DNAT = 1 << 10;
 /** The reply direction is not the mirror of the original one and has an entry of its own in the index. */
 export const STATUS_REVERSED = 1 << 11;
 export const STATUS_NAT = STATUS_SNAT | STATUS_DNAT;
+/** The class that the connection is listed under (CLASS), three bits; 0 for one that is on no list. */
+export const STATUS_CLASS_SHIFT = 16;
+export const STATUS_CLASS_MASK = 7 << STATUS_CLASS_SHIFT;
+/** Counted among the half-open connections of its zone and of its source: see engine/admission. */
+export const STATUS_COUNTED = 1 << 19;
 /** Number of the timeout policy, in the upper byte. */
 export const STATUS_POLICY_SHIFT = 24;
 

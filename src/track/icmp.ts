@@ -12,7 +12,7 @@ import { FACT } from '../wire/facts.js';
 import { ICMP, ICMPV6 } from '../wire/icmp.js';
 import { CONN, STATUS_L4_MASK } from './connection.js';
 import { restartTimeout } from './expiry.js';
-import { type L4Protocol, type TrackContext, UPDATE } from './protocol.js';
+import { CLASS, type L4Protocol, type TrackContext, UPDATE } from './protocol.js';
 import { TIMEOUT } from './timeouts.js';
 
 const { STATUS } = CONN;
@@ -31,6 +31,7 @@ function tracker(requests: ReadonlySet<number>): L4Protocol {
     },
     create,
     update,
+    classOf,
   };
 }
 
@@ -42,10 +43,16 @@ function create(context: TrackContext, conn: number, _facts: number): void {
 function update(context: TrackContext, conn: number, _facts: number, isReply: boolean): number {
   const { words } = context;
   const status = words[conn + STATUS];
-  const state = isReply ? REPLIED : status & STATUS_L4_MASK;
+  const before = status & STATUS_L4_MASK;
+  const state = isReply ? REPLIED : before;
   words[conn + STATUS] = (status & ~STATUS_L4_MASK) | state;
   restartTimeout(context, conn, TIMEOUT_OF[state]);
-  return state === FIRST ? UPDATE.VALID_NEW : UPDATE.VALID;
+  if (state === FIRST) return UPDATE.VALID_NEW;
+  return before === REPLIED ? UPDATE.VALID : UPDATE.VALID | UPDATE.CHANGED;
+}
+
+function classOf(words: Int32Array, conn: number): number {
+  return (words[conn + STATUS] & STATUS_L4_MASK) === REPLIED ? CLASS.replied : CLASS['one-way'];
 }
 
 export const icmp = tracker(new Set([ICMP.ECHO_REQUEST, ICMP.TIMESTAMP_REQUEST, ICMP.INFORMATION_REQUEST]));

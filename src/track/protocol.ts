@@ -33,7 +33,34 @@ export const UPDATE = {
   VALID_NEW: 1,
   /** It opens a new connection where a closed one stood: the old one is to be removed. */
   REPLACE: 2,
+  /**
+   * Bit beside VALID or VALID_NEW: the connection may be of another class now, or one of its TCP peers in another
+   * state. An invalid packet can change the states of the peers too, and says nothing of it.
+   */
+  CHANGED: 4,
 } as const;
+
+/**
+ * Classes of connections, the cheapest to lose first: what has not been answered costs its owner least, and is what
+ * floods are made of.
+ */
+const CLASSES = [
+  ['half-open', 'TCP, and not established on both sides yet'],
+  ['one-way', 'any other protocol, and the other side has not answered'],
+  ['closing', 'TCP that was established, and a FIN or a RST was seen'],
+  ['replied', 'any other protocol, and both sides have sent'],
+  ['established', 'TCP, established on both sides'],
+] as const satisfies readonly (readonly [name: string, meaning: string])[];
+
+export type ClassName = (typeof CLASSES)[number][0];
+
+/** Names of the classes, the cheapest first. */
+export const CLASS_NAMES: readonly ClassName[] = CLASSES.map(([name]) => name);
+
+/** Number of a class by name, from 1 on; 0 stands for none. */
+export const CLASS = Object.fromEntries(CLASSES.map(([name], index) => [name, index + 1])) as Readonly<
+  Record<ClassName, number>
+>;
 
 export interface L4Protocol {
   /** REASON.none when a packet without a connection may open one, otherwise why not. */
@@ -42,4 +69,6 @@ export interface L4Protocol {
   create(context: TrackContext, conn: number, facts: number): void;
   /** Takes a packet of the connection at word `conn` into account. @returns an UPDATE, or minus a reason */
   update(context: TrackContext, conn: number, facts: number, isReply: boolean): number;
+  /** The class (CLASS) of the connection at word `conn`. */
+  classOf(words: Int32Array, conn: number): number;
 }

@@ -16,13 +16,13 @@ import { FACT } from '../wire/facts.js';
 import { tcpHeaderLength } from '../wire/ports.js';
 import { CONN } from './connection.js';
 import { restartTimeout } from './expiry.js';
-import { type L4Protocol, type TrackContext, UPDATE } from './protocol.js';
+import { CLASS, type L4Protocol, type TrackContext, UPDATE } from './protocol.js';
 import { seqAfter, seqNotBefore } from './sequence.js';
 import { TIMEOUT } from './timeouts.js';
 
 const { ORIG_SEQ_LOW, REPLY_SEQ_LOW } = CONN;
 const { L4, L4_END } = FACT;
-const { VALID, VALID_NEW, REPLACE } = UPDATE;
+const { VALID, VALID_NEW, REPLACE, CHANGED } = UPDATE;
 const NONE = REASON.none;
 
 /** States of a peer, numbered and named as in OVS: the dump compares them by number. */
@@ -375,9 +375,20 @@ export const tcp: L4Protocol = {
       if (from <= SYN_SENT) {
         words[src + PEER] = withState(words[src + PEER], SYN_SENT);
         restartTimeout(context, conn, TIMEOUT.tcp_syn_sent);
-        return VALID_NEW;
+        return from === SYN_SENT ? VALID_NEW : VALID_NEW | CHANGED;
       }
     }
-    return updateWindows(context, facts, conn, src, dst, flags);
+    const from = words[src + PEER];
+    const to = words[dst + PEER];
+    const result = updateWindows(context, facts, conn, src, dst, flags);
+    const changes = (from ^ words[src + PEER]) | (to ^ words[dst + PEER]);
+    return (changes & STATE_MASK) === 0 || result !== VALID ? result : VALID | CHANGED;
+  },
+
+  classOf(words, conn) {
+    const from = stateOf(words[conn + ORIG_SEQ_LOW + PEER]);
+    const to = stateOf(words[conn + REPLY_SEQ_LOW + PEER]);
+    if (from < ESTABLISHED || to < ESTABLISHED) return CLASS['half-open'];
+    return from > ESTABLISHED || to > ESTABLISHED ? CLASS.closing : CLASS.established;
   },
 };

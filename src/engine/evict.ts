@@ -1,0 +1,61 @@
+/**
+ * Room for a new connection in a full table: the oldest connection of the cheapest class gives way, found in constant
+ * time whatever the size of the table.
+ *
+ * A thread evicts from the region that the new connection goes to, whose lock it holds: what is full may be the region's
+ * own part of the memory, or the table as a whole. So a shard that runs ahead of the others makes room in its own part.
+ * If that part has nothing to give, the new connection is refused although another part might.
+ *
+ * An eviction is a removal like any other: the entry of a translated connection in another region goes too, and packets
+ * that name the connection find it gone by its generation.
+ *
+ * Imports classes, connections' removal through its caller, counters, memory, policy, tracker, track/. Imported by
+ * connections.ts.
+ */
+import { NONE, recordAt } from '../sharedarraybuffer-hashmap/index.js';
+import { annexOfConn } from '../track/connection.js';
+import { CLASS_NAMES } from '../track/protocol.js';
+import { classCountLocked, nextOfClassLocked, oldestOfClassLocked } from './classes.js';
+import { CONTROL } from './memory.js';
+import { TABLE_POLICY } from './policy.js';
+import type { Tracker } from './tracker.js';
+
+/** Connections of a class that are looked at for one with an annex, when it is those that are used up. */
+const ANNEX_LOOKS = 16;
+
+/** Connections of each class that one region keeps while another class can give way. */
+function reserveOf(tracker: Tracker): number {
+  const { control, tablePolicy } = tracker.memory;
+  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
+  return Math.floor((most * tablePolicy[TABLE_POLICY.RESERVE]) / 100 / tracker.map.regions);
+}
+
+/**
+ * The connection of a region that is to make room, or NONE when no class that may be evicted has one.
+ * @param needsAnnex it must be one that has an annex; then a bounded number is looked at
+ */
+export function victimLocked(tracker: Tracker, region: number, needsAnnex: boolean): number {
+  const evictable = tracker.memory.tablePolicy[TABLE_POLICY.EVICTABLE];
+  const reserve = reserveOf(tracker);
+  let spare = NONE;
+  for (let ofClass = 1; ofClass <= CLASS_NAMES.length; ofClass++) {
+    const count = (evictable & (1 << ofClass)) === 0 ? 0 : classCountLocked(tracker, region, ofClass);
+    if (count === 0 || (count <= reserve && spare !== NONE)) continue;
+    const victim = needsAnnex
+      ? oldestWithAnnex(tracker, region, ofClass)
+      : oldestOfClassLocked(tracker, region, ofClass);
+    if (victim !== NONE && count > reserve) return victim;
+    if (spare === NONE) spare = victim;
+  }
+  return spare;
+}
+
+function oldestWithAnnex(tracker: Tracker, region: number, ofClass: number): number {
+  let record = oldestOfClassLocked(tracker, region, ofClass);
+  for (let looked = 1; record !== NONE; looked++) {
+    if (annexOfConn(tracker.words, recordAt(tracker.map, record)) !== NONE) return record;
+    if (looked === ANNEX_LOOKS) return NONE;
+    record = nextOfClassLocked(tracker, region, record, ofClass);
+  }
+  return NONE;
+}
