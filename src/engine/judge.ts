@@ -2,7 +2,7 @@
  * What the tracker makes of one packet, once its region is locked: the rules of OVS `conntrack_execute()`,
  * `process_one()` and `conn_update_state()`.
  *
- * Imports connections, verdict, action, counters, packet, tracker, track/, wire/facts. Imported by process.ts.
+ * Imports connections, membership, verdict, action, counters, packet, tracker, track/, wire/facts. Imported by process.ts.
  */
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
