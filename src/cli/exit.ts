@@ -26,6 +26,12 @@ export class OutputClosed extends Error {
   }
 }
 
+/** True when whoever read the output, or the capture that goes there, is gone. */
+export function isOutputClosed(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return error instanceof OutputClosed || (cause instanceof Error && 'code' in cause && cause.code === 'EPIPE');
+}
+
 /**
  * Writes all of `bytes[0, length)` to standard output, waiting where it must.
  * @throws OutputClosed when nobody reads it any more; Error with a one-line message for any other failure

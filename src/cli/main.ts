@@ -8,12 +8,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { benchCommand } from './bench.js';
-import { EXIT, OutputClosed, reportError, writeOutput } from './exit.js';
+import { EXIT, isOutputClosed, reportError, writeOutput } from './exit.js';
+import { floodCommand } from './flood.js';
 import { LOG_LEVELS } from './logger.js';
 import { replayCommand } from './replay.js';
 
 /** One file each. */
-const COMMANDS: readonly Command[] = [replayCommand, benchCommand];
+const COMMANDS: readonly Command[] = [replayCommand, floodCommand, benchCommand];
 
 /** From dist/src/cli/. */
 const MANIFEST = new URL('../../../package.json', import.meta.url);
@@ -46,13 +47,16 @@ function createProgram(): Command {
       writeErr: () => undefined,
     })
     .configureHelp({ showGlobalOptions: true });
-  for (const command of COMMANDS) program.addCommand(command.copyInheritedSettings(program));
+  for (const command of COMMANDS) {
+    program.addCommand(command.copyInheritedSettings(program));
+    for (const part of command.commands) part.copyInheritedSettings(command);
+  }
   return program;
 }
 
 /** @returns the exit code. */
 function exitCodeOf(error: unknown, debug: boolean): number {
-  if (error instanceof OutputClosed) return EXIT.OK;
+  if (isOutputClosed(error)) return EXIT.OK;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.OK;
     const isBare = error.code === 'commander.help';

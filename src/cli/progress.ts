@@ -1,8 +1,8 @@
 /**
- * A line on the terminal that says how far a replay is, for as long as it takes.
+ * A line on the terminal that says how far a command is, for as long as it takes.
  *
  * Only where standard error is a terminal, only after a second, and gone at the end. Imports exit, numbers. Imported by
- * replay.
+ * replay and flood.
  */
 import { isatty } from 'node:tty';
 import { writeError } from './exit.js';
@@ -27,14 +27,13 @@ export class Progress {
     this.#isOn = wanted && isatty(STANDARD_ERROR);
   }
 
-  /** Draws the line when it is time. @param totalBytes undefined for a stream */
-  update(bytesRead: number, totalBytes: number | undefined, packets: number): void {
+  /** Draws the line when it is time. @param lineOf the line, without control characters, after so many milliseconds */
+  draw(lineOf: (elapsedMs: number) => string): void {
     if (!this.#isOn) return;
     const nowMs = performance.now();
     if (nowMs - this.#drawnMs < INTERVAL_MS) return;
     this.#drawnMs = nowMs;
-    const speed = packets / ((nowMs - this.#startedMs) / 1000);
-    const line = progressLine(bytesRead, totalBytes, packets, speed);
+    const line = lineOf(nowMs - this.#startedMs);
     const columns = process.stderr.columns || DEFAULT_COLUMNS;
     writeError(`\r${line.slice(0, columns - 1)}\x1b[K`);
     this.#isDrawn = true;
@@ -47,7 +46,7 @@ export class Progress {
   }
 }
 
-/** The line itself, without control characters. */
+/** The line of a replay. @param totalBytes undefined for a stream. @param speed packets per second */
 export function progressLine(
   bytesRead: number,
   totalBytes: number | undefined,

@@ -1,7 +1,7 @@
 /**
  * What `flowshard replay` says to people: what was in the capture, what became of its packets, what the table holds.
  *
- * Imports feed, line-writer, numbers, progress, table-text, verdicts, engine/, pcap/linktype. Imported by replay.
+ * Imports feed, line-writer, numbers, progress, section, table-text, verdicts, engine/, pcap/linktype. Imported by replay.
  */
 import { PACKET } from '../engine/packet.js';
 import { isSupportedLinkType, linkTypeName } from '../pcap/linktype.js';
@@ -11,6 +11,7 @@ import type { Feed } from './feed.js';
 import type { LineWriter } from './line-writer.js';
 import { formatCount, formatDuration, formatShare } from './numbers.js';
 import { formatBytes } from './progress.js';
+import { section } from './section.js';
 import type { ProtocolCount } from './table-text.js';
 import type { VerdictSink } from './verdicts.js';
 
@@ -136,22 +137,4 @@ function ranked(counts: Float64Array): [place: number, count: number][] {
     if (count > 0) found.push([place, count]);
   });
   return found.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-}
-
-/** A heading and its rows, numbers to the right and words to the left; nothing without rows. */
-function section(title: string, rows: readonly (readonly string[])[]): string[] {
-  if (rows.length === 0) return [];
-  const widths: number[] = [];
-  for (const row of rows) {
-    row.forEach((cell, column) => {
-      widths[column] = Math.max(widths[column] ?? 0, cell.length);
-    });
-  }
-  const lines = rows.map(row => {
-    const cells = row.map((cell, column) =>
-      /^\d/.test(cell) && column < 2 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]),
-    );
-    return `  ${cells.join('  ').trimEnd()}`;
-  });
-  return ['', title, ...lines];
 }

@@ -22,7 +22,7 @@ import { FrameWriter } from './frame-writer.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { wholeNumber } from './numbers.js';
-import { Progress } from './progress.js';
+import { Progress, progressLine } from './progress.js';
 import { printSummary, Tally } from './replay-summary.js';
 import { countTable, printTable } from './table-text.js';
 import { JsonLines, NO_SINK, StateLines, type VerdictSink } from './verdicts.js';
@@ -185,8 +185,13 @@ class Replay {
       isFenced: engine.shards > 1 && (flags.flows !== undefined || hasZoneLimits(flags)),
       frames: this.#frames,
       known: flags.checksums ? 0 : KNOWN.NO_CHECKSUMS,
-      onTurn: () => this.#progress.update(reader.bytesRead, reader.totalBytes, this.#feed.judged),
+      onTurn: () => this.#drawProgress(reader),
     });
+  }
+
+  #drawProgress({ bytesRead, totalBytes }: CaptureReader): void {
+    const { judged } = this.#feed;
+    this.#progress.draw(elapsedMs => progressLine(bytesRead, totalBytes, judged, judged / (elapsedMs / 1000)));
   }
 
   async run(): Promise<number> {

@@ -152,7 +152,7 @@ export class CaptureWriter {
     try {
       writeAll(this.#fd, bytes, start, end);
     } catch (error) {
-      throw new Error(`${this.#name}: cannot write: ${systemReason(error)}`);
+      throw new Error(`${this.#name}: cannot write: ${systemReason(error)}`, { cause: error });
     }
   }
 }

@@ -1,0 +1,85 @@
+/**
+ * What `flowshard flood` says to people: how far it is, and what became of the sessions and the table.
+ *
+ * Imports line-writer, numbers, progress, section, flood/, ../reason. Imported by flood.
+ */
+import type { FloodReport } from '../flood/report.js';
+import type { RunOptions, Stage } from '../flood/run.js';
+import { REASON, reasonMeaning } from '../reason.js';
+import type { LineWriter } from './line-writer.js';
+import { formatCount, formatDuration, formatShare } from './numbers.js';
+import { formatBytes } from './progress.js';
+import { section } from './section.js';
+
+/** The line while a flood is going on. */
+export function stageLine(stage: Stage, options: RunOptions): string {
+  const seconds = Math.max(stage.elapsedMs / 1000, 0.001);
+  return [
+    formatDuration(stage.elapsedMs),
+    `${formatCount(stage.packets / seconds)} packets/s`,
+    `${formatCount(stage.created / seconds)} new/s`,
+    `table ${formatShare(stage.connections, options.maxConnections)}`,
+    `established ${formatCount(stage.kept)} of ${formatCount(options.established)}`,
+    `p99 ${formatDuration(stage.p99Us / 1000)}`,
+  ].join('  ');
+}
+
+/** Prints the summary. @throws as writeOutput() */
+export function printFlood(writer: LineWriter, report: FloodReport): void {
+  const lines = [
+    ...headLines(report),
+    ...section('packets by reason', reasonRows(report)),
+    ...section('connections', connectionRows(report)),
+    ...section('time of a batch of up to 64 packets', latencyRows(report)),
+    ...section('memory', memoryRows(report)),
+  ];
+  for (const line of lines) writer.text(`${line}\n`);
+}
+
+function headLines(report: FloodReport): string[] {
+  const { kind, clock, seconds, tookSeconds, packets, mpps } = report;
+  const time = clock === 'virtual' ? `${formatDuration(seconds * 1000)} of virtual time in ` : '';
+  const speed = `${formatDuration(tookSeconds * 1000)}, ${mpps.toFixed(2)} million packets per second`;
+  const { established, establishedEvicted, establishedMisjudged } = report;
+  return [
+    `${kind}: ${formatCount(packets)} packets in ${time}${speed}${report.isInterrupted ? ' (interrupted)' : ''}`,
+    `established sessions: ${formatCount(established)}, ${formatCount(establishedEvicted)} lost, ` +
+      `${formatCount(establishedMisjudged)} of their packets misjudged`,
+  ];
+}
+
+function reasonRows({ reasons, packets }: FloodReport): string[][] {
+  return Object.entries(reasons)
+    .sort((a, b) => b[1] - a[1])
+    .map(([name, count]) => [
+      formatCount(count),
+      formatShare(count, packets),
+      name,
+      reasonMeaning(REASON[name as keyof typeof REASON]),
+    ]);
+}
+
+function connectionRows(report: FloodReport): string[][] {
+  const { created, refused, expired, replaced, connections, maxConnections } = report;
+  return [
+    [formatCount(created), 'created'],
+    [formatCount(refused), 'refused'],
+    [formatCount(expired), 'expired'],
+    [formatCount(replaced), 'replaced by a new connection with the same addresses and ports'],
+    [formatCount(connections), `in the table at the end, ${formatShare(connections, maxConnections)} of it`],
+  ];
+}
+
+function latencyRows({ batchLatencyUs }: FloodReport): string[][] {
+  if (batchLatencyUs === null) return [];
+  const { p50, p99, p999, max } = batchLatencyUs;
+  const row = (us: number, what: string) => [`${us.toFixed(1)} µs`, what];
+  return [row(p50, 'p50'), row(p99, 'p99'), row(p999, 'p99.9'), row(max, 'longest')];
+}
+
+function memoryRows({ heapBytes, rssBytes }: FloodReport): string[][] {
+  return [
+    [formatBytes(heapBytes.start), 'heap at the start', formatBytes(heapBytes.end), 'at the end'],
+    [formatBytes(rssBytes.start), 'resident at the start', formatBytes(rssBytes.end), 'at the end'],
+  ];
+}

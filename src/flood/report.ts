@@ -1,0 +1,83 @@
+/**
+ * What a flood has done to an engine, in numbers.
+ *
+ * Imports engine/counters, engine/histogram, ../reason. Imported by run and cli/.
+ */
+import type { Counters, EventName } from '../engine/counters.js';
+import type { Quantiles } from '../engine/histogram.js';
+import type { ReasonName } from '../reason.js';
+
+/** Reasons for which a new connection is refused. */
+const REFUSALS: readonly ReasonName[] = ['zone-full', 'table-full', 'table-memory', 'nat-exhausted'];
+
+export interface Usage {
+  /** Of this thread's heap, and of the process. */
+  readonly heapBytes: number;
+  readonly rssBytes: number;
+}
+
+export interface FloodReport {
+  readonly kind: string;
+  readonly seed: number;
+  readonly shards: number;
+  readonly clock: 'wall' | 'virtual';
+  readonly maxConnections: number;
+  /** Seconds of the packets' clock, and of the wall clock. */
+  readonly seconds: number;
+  readonly tookSeconds: number;
+  readonly isInterrupted: boolean;
+  /** Packets judged, of the flood and of the sessions, and how many million of them per second of wall time. */
+  readonly packets: number;
+  readonly mpps: number;
+  readonly created: number;
+  /** New connections refused, and why. */
+  readonly refused: number;
+  readonly refusedBy: Readonly<Record<string, number>>;
+  readonly expired: number;
+  readonly replaced: number;
+  /** Connections in the table at the end, the ended ones that no sweep has removed included. */
+  readonly connections: number;
+  /** Packets by reason. */
+  readonly reasons: Readonly<Record<string, number>>;
+  /** Sessions, those that were not known any more when a packet of theirs came, and their packets that were misjudged. */
+  readonly established: number;
+  readonly establishedEvicted: number;
+  readonly establishedMisjudged: number;
+  readonly batchLatencyUs: Quantiles | null;
+  readonly heapBytes: { readonly start: number; readonly end: number };
+  readonly rssBytes: { readonly start: number; readonly end: number };
+  /** After each minute of wall time. */
+  readonly minutes: readonly Usage[];
+}
+
+export function usageNow(): Usage {
+  const { heapUsed, rss } = process.memoryUsage();
+  return { heapBytes: heapUsed, rssBytes: rss };
+}
+
+/** What was counted since `before`. */
+export class Progressed {
+  readonly #before: Counters;
+  readonly #after: Counters;
+
+  constructor(before: Counters, after: Counters) {
+    this.#before = before;
+    this.#after = after;
+  }
+
+  event(name: EventName): number {
+    return this.#after.events[name] - this.#before.events[name];
+  }
+
+  reasons(): Record<string, number> {
+    const counted = Object.entries(this.#after.reasons).map(
+      ([name, count]) => [name, count - (this.#before.reasons[name] ?? 0)] as const,
+    );
+    return Object.fromEntries(counted.filter(([, count]) => count > 0));
+  }
+
+  refusals(): { readonly total: number; readonly by: Record<string, number> } {
+    const all = Object.entries(this.reasons()).filter(([name]) => (REFUSALS as readonly string[]).includes(name));
+    return { total: all.reduce((sum, [, count]) => sum + count, 0), by: Object.fromEntries(all) };
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * `flowshard flood`: what it prints, what it refuses, and how it ends.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import type { FloodReport } from '../../src/flood/report.js';
+import { run, start } from './program.js';
+
+const QUICK = ['--clock', 'virtual', '--seconds', '1', '--rate', '10000', '--established', '100'];
+
+test('--json ends with one object, with all that is promised', async () => {
+  const { code, stdout, stderr } = await run(['flood', 'syn', ...QUICK, '--max-connections', '5000', '--json']);
+  assert.deepEqual([code, stderr], [0, '']);
+  const lines = stdout.trimEnd().split('\n');
+  assert.equal(lines.length, 1);
+  const report: FloodReport = JSON.parse(lines[0]);
+  assert.equal(report.packets, 10_200);
+  assert.equal(report.created, 4900);
+  assert.equal(report.refused, 5100);
+  assert.equal(report.establishedEvicted, 0);
+  assert.equal(report.establishedMisjudged, 0);
+  const { p50 = 0, p99 = 0, p999 = 0, max = 0 } = report.batchLatencyUs ?? {};
+  assert.ok(p50 > 0 && p50 <= p99 && p99 <= p999 && p999 <= max);
+  for (const { start: before, end } of [report.heapBytes, report.rssBytes]) assert.ok(before > 1e6 && end > 1e6);
+});
+
+test('a summary for people, nothing else where there is no terminal', async () => {
+  const { code, stdout, stderr } = await run(['flood', 'udp', ...QUICK]);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.match(stdout, /^udp: 10,200 packets in 1\.00 s of virtual time in /);
+  assert.match(stdout, /^established sessions: 100, 0 lost, 0 of their packets misjudged$/m);
+  assert.match(stdout, /^ +10,000 +created$/m);
+});
+
+test('--write to standard output is a capture that replay understands', async () => {
+  const written = await start([
+    'flood',
+    'mixed',
+    '--rate',
+    '1000',
+    '--seconds',
+    '1',
+    '--established',
+    '5',
+    '--write',
+    '-',
+  ]);
+  const parts: Buffer[] = [];
+  written.stdout.on('data', part => parts.push(part));
+  const [code] = await once(written, 'close');
+  assert.equal(code, 0);
+  const { stdout } = await run(['replay', '-'], Buffer.concat(parts));
+  // 1000 of the flood, and of each session three to open it and two in the second.
+  assert.match(stdout, /packets +1,025,/);
+});
+
+const WRONG: readonly (readonly [args: readonly string[], message: string])[] = [
+  [['sny'], "unknown command 'sny' (Did you mean syn?)"],
+  [['syn', '--second', '1'], "unknown option '--second' (Did you mean --seconds?)"],
+  [
+    ['syn', '--seconds', '0'],
+    "option '--seconds <n>' argument '0' is invalid. Allowed are whole numbers from 1 to 86400.",
+  ],
+  [
+    ['syn', '--size', '64,20'],
+    "option '--size <list>' argument '64,20' is invalid. Allowed are whole numbers from 60 to 9014, separated by commas.",
+  ],
+  [
+    ['syn', '--sources', 'many'],
+    "option '--sources <spread>' argument 'many' is invalid. Allowed choices are uniform, zipf, subnet, one.",
+  ],
+  [
+    ['syn', '--established', '11', '--max-connections', '10'],
+    "option '--established' of 11 does not fit '--max-connections' of 10",
+  ],
+  [['syn', '--write', 'x', '--json'], "option '--write <file>' cannot be used with option '--json'"],
+  [['syn', 'udp'], "too many arguments for 'syn'. Expected 0 arguments but got 1."],
+];
+
+for (const [args, message] of WRONG) {
+  test(`wrong usage: flood ${args.join(' ')}`, async () => {
+    const { code, stdout, stderr } = await run(['flood', ...args]);
+    assert.deepEqual([code, stdout, stderr], [2, '', `flowshard: ${message}\n`]);
+  });
+}
+
+test('a capture that cannot be created is said on one line', async () => {
+  const { code, stderr } = await run(['flood', 'syn', '--write', '/nonexistent/x.pcap']);
+  assert.deepEqual([code, stderr], [1, 'flowshard: /nonexistent/x.pcap: cannot create: no such file or directory\n']);
+});
+
+test('help lists the kinds, each with its options', async () => {
+  const { code, stdout } = await run(['flood', '--help']);
+  assert.equal(code, 0);
+  for (const kind of ['syn', 'udp', 'collide', 'mixed'])
+    assert.match(stdout, new RegExp(`^  ${kind} \\[options\\]`, 'm'));
+  assert.match((await run(['flood', 'collide', '--help'])).stdout, /--established <n>/);
+});
+
+test('a reader that goes away ends it quietly', async () => {
+  const child = start(['flood', 'syn', '--rate', '100000', '--seconds', '60', '--write', '-']);
+  child.stdout.once('data', () => child.stdout.destroy());
+  let stderr = '';
+  child.stderr.on('data', text => {
+    stderr += text;
+  });
+  const [code] = await once(child, 'close');
+  assert.deepEqual([code, stderr], [0, '']);
+});
+
+test('an interrupt ends it with the report', async () => {
+  const child = start([
+    'flood',
+    'syn',
+    '--seconds',
+    '50',
+    '--max-connections',
+    '5000',
+    '--json',
+    '--log-level',
+    'info',
+  ]);
+  let stdout = '';
+  child.stdout.on('data', text => {
+    stdout += text;
+  });
+  child.stderr.once('data', () => child.kill('SIGINT'));
+  const [code] = await once(child, 'close');
+  assert.equal(code, 130);
+  const report: FloodReport = JSON.parse(stdout);
+  assert.ok(report.isInterrupted && report.tookSeconds < 45);
+});
