@@ -3,7 +3,7 @@
  *
  * Imports line-writer, numbers, progress, section, flood/, ../reason. Imported by flood.
  */
-import type { FloodReport } from '../flood/report.js';
+import type { Evicted, FloodReport } from '../flood/report.js';
 import type { RunOptions, Stage } from '../flood/run.js';
 import { REASON, reasonMeaning } from '../reason.js';
 import type { LineWriter } from './line-writer.js';
@@ -19,9 +19,16 @@ export function stageLine(stage: Stage, options: RunOptions): string {
     `${formatCount(stage.packets / seconds)} packets/s`,
     `${formatCount(stage.created / seconds)} new/s`,
     `table ${formatShare(stage.connections, options.maxConnections)}`,
+    `evicted ${evictedText(stage.evicted)}`,
     `established ${formatCount(stage.kept)} of ${formatCount(options.established)}`,
     `p99 ${formatDuration(stage.p99Us / 1000)}`,
   ].join('  ');
+}
+
+/** Connections evicted by class, those of which there are any. */
+function evictedText(evicted: Evicted): string {
+  const some = Object.entries(evicted).filter(([, count]) => count > 0);
+  return some.length === 0 ? '0' : some.map(([name, count]) => `${formatCount(count)} ${name}`).join(', ');
 }
 
 /** Prints the summary. @throws as writeOutput() */
@@ -60,10 +67,12 @@ function reasonRows({ reasons, packets }: FloodReport): string[][] {
 }
 
 function connectionRows(report: FloodReport): string[][] {
-  const { created, refused, expired, replaced, connections, maxConnections } = report;
+  const { created, refused, evicted, expired, replaced, connections, maxConnections } = report;
+  const evictions = Object.entries(evicted).map(([name, count]) => [formatCount(count), `${name} evicted`]);
   return [
     [formatCount(created), 'created'],
     [formatCount(refused), 'refused'],
+    ...evictions,
     [formatCount(expired), 'expired'],
     [formatCount(replaced), 'replaced by a new connection with the same addresses and ports'],
     [formatCount(connections), `in the table at the end, ${formatShare(connections, maxConnections)} of it`],

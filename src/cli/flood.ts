@@ -4,10 +4,11 @@
  * The options are here, with a command of its own for each kind; what is done is in flood/, what is printed in
  * flood-summary.
  *
- * Imports the other files of cli/, flood/, engine/options. Imported by main.
+ * Imports the other files of cli/, flood/, engine/options, engine/policy. Imported by main.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
+import { PROFILES, type ProfileName } from '../engine/policy.js';
 import { FLOOD_KINDS, FLOODS, type FloodKind } from '../flood/kinds.js';
 import { FloodRun, type RunOptions, writeFlood } from '../flood/run.js';
 import { MAX_SESSIONS } from '../flood/sessions.js';
@@ -53,6 +54,7 @@ interface FloodFlags {
   readonly ports?: SpreadKind;
   readonly size?: readonly number[];
   readonly zones: number;
+  readonly profile: ProfileName;
   readonly write?: string;
   readonly json?: true;
   readonly logLevel: LogLevel;
@@ -104,6 +106,11 @@ function kindCommand(kind: FloodKind): Command {
       count('--max-connections <n>', 'connections that fit', 1, MAX_CONNECTIONS).default(DEFAULTS.maxConnections),
     )
     .addOption(count('--shards <n>', 'shard workers', 1, MAX_SHARDS).default(DEFAULTS.shards))
+    .addOption(
+      new Option('--profile <profile>', 'what the engine does about floods')
+        .choices(Object.keys(PROFILES))
+        .default('resilient'),
+    )
     .addOption(count('--seed <n>', 'of the packets and of the key of the hash', 0, MAX_SEED).default(DEFAULTS.seed))
     .option('--ipv6', 'IPv6 instead of IPv4')
     .addOption(spread('sources', 'spread of the source addresses', 'uniform'))
@@ -134,7 +141,7 @@ export const floodCommand = new Command('flood')
 for (const kind of FLOOD_KINDS) floodCommand.addCommand(kindCommand(kind));
 
 function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
-  const { seconds, established, maxConnections, shards, seed, sources, destinations, zones } = flags;
+  const { seconds, established, maxConnections, shards, seed, sources, destinations, zones, profile } = flags;
   const virtualRate = flags.clock === 'virtual' ? DEFAULTS.rate : Number.POSITIVE_INFINITY;
   return {
     kind,
@@ -144,6 +151,7 @@ function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
     clock: flags.clock,
     established,
     maxConnections,
+    profile,
     shards,
     seed,
     family: flags.ipv6 ? 6 : 4,

@@ -1,14 +1,36 @@
 /**
  * What a flood has done to an engine, in numbers.
  *
- * Imports engine/counters, engine/histogram, ../reason. Imported by run and cli/.
+ * Imports engine/, track/protocol, ../reason. Imported by run and cli/.
  */
 import type { Counters, EventName } from '../engine/counters.js';
 import type { Quantiles } from '../engine/histogram.js';
+import type { ProfileName } from '../engine/policy.js';
 import type { ReasonName } from '../reason.js';
+import type { ClassName } from '../track/protocol.js';
 
 /** Reasons for which a new connection is refused. */
-const REFUSALS: readonly ReasonName[] = ['zone-full', 'table-full', 'table-memory', 'nat-exhausted'];
+const REFUSALS: readonly ReasonName[] = [
+  'zone-full',
+  'table-full',
+  'table-memory',
+  'zone-rate',
+  'source-rate',
+  'half-open-limit',
+  'nat-exhausted',
+];
+
+/** What is counted of each class that a connection is evicted from. */
+const EVICTIONS = {
+  'half-open': 'evictedHalfOpen',
+  'one-way': 'evictedOneWay',
+  closing: 'evictedClosing',
+  replied: 'evictedReplied',
+  established: 'evictedEstablished',
+} as const satisfies Record<ClassName, EventName>;
+
+/** Connections evicted, by class. */
+export type Evicted = Readonly<Record<ClassName, number>>;
 
 export interface Usage {
   /** Of this thread's heap, and of the process. */
@@ -21,6 +43,7 @@ export interface FloodReport {
   readonly seed: number;
   readonly shards: number;
   readonly clock: 'wall' | 'virtual';
+  readonly profile: ProfileName;
   readonly maxConnections: number;
   /** Seconds of the packets' clock, and of the wall clock. */
   readonly seconds: number;
@@ -33,6 +56,7 @@ export interface FloodReport {
   /** New connections refused, and why. */
   readonly refused: number;
   readonly refusedBy: Readonly<Record<string, number>>;
+  readonly evicted: Evicted;
   readonly expired: number;
   readonly replaced: number;
   /** Connections in the table at the end, the ended ones that no sweep has removed included. */
@@ -55,6 +79,11 @@ export function usageNow(): Usage {
   return { heapBytes: heapUsed, rssBytes: rss };
 }
 
+function evictedOf(count: (name: EventName) => number): Evicted {
+  const entries = Object.entries(EVICTIONS).map(([name, event]) => [name, count(event)]);
+  return Object.fromEntries(entries) as Record<ClassName, number>;
+}
+
 /** What was counted since `before`. */
 export class Progressed {
   readonly #before: Counters;
@@ -74,6 +103,10 @@ export class Progressed {
       ([name, count]) => [name, count - (this.#before.reasons[name] ?? 0)] as const,
     );
     return Object.fromEntries(counted.filter(([, count]) => count > 0));
+  }
+
+  evicted(): Evicted {
+    return evictedOf(name => this.event(name));
   }
 
   refusals(): { readonly total: number; readonly by: Record<string, number> } {

@@ -13,11 +13,12 @@ import { Engine } from '../engine/engine.js';
 import { createHistograms, type Quantiles, readHistograms } from '../engine/histogram.js';
 import { LocalEngine } from '../engine/local.js';
 import type { EngineMemory } from '../engine/memory.js';
+import type { ProfileName } from '../engine/policy.js';
 import { CaptureWriter } from '../pcap/writer.js';
 import { Drive } from './drive.js';
 import type { FloodOptions } from './generator.js';
 import { FLOODS, type FloodKind } from './kinds.js';
-import { type FloodReport, Progressed, type Usage, usageNow } from './report.js';
+import { type Evicted, type FloodReport, Progressed, type Usage, usageNow } from './report.js';
 import { Sessions } from './sessions.js';
 import { CaptureTarget, LocalTarget, RingTarget, type Target } from './target.js';
 import { watchedHomes } from './watched.js';
@@ -31,6 +32,8 @@ export interface RunOptions extends Omit<FloodOptions, 'homeOf'> {
   readonly maxConnections: number;
   readonly shards: number;
   readonly clock: 'wall' | 'virtual';
+  /** What the engine does about floods. */
+  readonly profile: ProfileName;
   readonly seconds: number;
   /** Packets of the flood at the most; may be infinite. */
   readonly packets: number;
@@ -43,6 +46,7 @@ export interface Stage {
   readonly elapsedMs: number;
   readonly packets: number;
   readonly created: number;
+  readonly evicted: Evicted;
   readonly connections: number;
   readonly kept: number;
   readonly p99Us: number;
@@ -62,8 +66,8 @@ interface Flooded {
 }
 
 function openLocal(options: RunOptions): Flooded {
-  const { maxConnections, seed } = options;
-  const engine = new LocalEngine({ maxConnections, seed, ...ipv6Of(options) });
+  const { maxConnections, seed, profile } = options;
+  const engine = new LocalEngine({ maxConnections, seed, profile, ...ipv6Of(options) });
   const latency = createHistograms(1);
   return {
     target: new LocalTarget(engine, latency),
@@ -78,10 +82,11 @@ function openLocal(options: RunOptions): Flooded {
 }
 
 async function openWorkers(options: RunOptions): Promise<Flooded> {
-  const { maxConnections, seed, shards, clock } = options;
+  const { maxConnections, seed, shards, clock, profile } = options;
   const engine = await Engine.open({
     maxConnections,
     seed,
+    profile,
     shards,
     clock: clock === 'wall' ? 'wall' : 'packets',
     measuresLatency: true,
@@ -165,10 +170,12 @@ export class FloodRun {
     this.#flooded.check();
     const { tookMs } = this.#drive;
     if (tookMs >= (this.#minutes.length + 1) * MINUTE_MS) this.#minutes.push(usageNow());
+    const counted = new Progressed(this.#before, this.#flooded.counters());
     this.#onStage({
       elapsedMs: tookMs,
       packets: this.#drive.flooded + this.#drive.attended,
-      created: this.#flooded.counters().events.created - this.#before.events.created,
+      created: counted.event('created'),
+      evicted: counted.evicted(),
       connections: this.#flooded.connectionCount(),
       kept: this.#drive.judge.kept,
       p99Us: this.#flooded.latency()?.p99 ?? 0,
@@ -176,7 +183,7 @@ export class FloodRun {
   }
 
   #report(start: Usage, end: Usage): FloodReport {
-    const { kind, seed, shards, clock, maxConnections, established } = this.#options;
+    const { kind, seed, shards, clock, profile, maxConnections, established } = this.#options;
     const { clockMs, tookMs, judge, flooded, attended } = this.#drive;
     const counted = new Progressed(this.#before, this.#flooded.counters());
     const refusals = counted.refusals();
@@ -186,6 +193,7 @@ export class FloodRun {
       seed,
       shards,
       clock,
+      profile,
       maxConnections,
       seconds: clockMs / 1000,
       tookSeconds: tookMs / 1000,
@@ -195,6 +203,7 @@ export class FloodRun {
       created: counted.event('created'),
       refused: refusals.total,
       refusedBy: refusals.by,
+      evicted: counted.evicted(),
       expired: counted.event('expired'),
       replaced: counted.event('replaced'),
       connections: this.#flooded.connectionCount(),

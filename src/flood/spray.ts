@@ -45,8 +45,11 @@ export const SPRAY = {
   frag: { shape: SHAPE.FRAGMENT, protocol: 'udp' },
 } as const satisfies Readonly<Record<string, SprayKind>>;
 
-/** Fragments carry a multiple of eight bytes: RFC 791. With the UDP header this is one. */
-const FRAGMENT_PAYLOAD = 24;
+/**
+ * Fragments carry a multiple of eight bytes (RFC 791); with the UDP header this is one. Open vSwitch, and whoever follows
+ * it, refuses what is smaller than 1200 bytes over IPv4 and 1280 over IPv6.
+ */
+const FRAGMENT_PAYLOAD = 1272;
 const UDP_BYTES = 8;
 /** Of the fragments every second is a first one; the offsets of the others are below this, in units of eight bytes. */
 const MOST_OFFSET = 180;
@@ -56,11 +59,11 @@ function templatesOf(kind: SprayKind, options: FloodOptions): Template[] {
   const { shape, ...rest } = kind;
   const isFragment = shape === SHAPE.FRAGMENT;
   const made = (payload: number) => createTemplate({ ...rest, family: options.family, payload, isFragment });
-  const least = made(isFragment ? FRAGMENT_PAYLOAD : 0);
-  if (shape === SHAPE.ERROR || options.sizes.length === 0) return [least];
+  if (shape === SHAPE.ERROR || options.sizes.length === 0) return [made(isFragment ? FRAGMENT_PAYLOAD : 0)];
+  const least = made(0);
   return options.sizes.map(size => {
     if (size <= least.length) return least;
-    const payload = size - made(0).length;
+    const payload = size - least.length;
     return made(isFragment ? payload - ((payload + UDP_BYTES) % 8) : payload);
   });
 }

@@ -24,6 +24,7 @@ const RUN: RunOptions = {
   maxConnections: 2000,
   shards: 1,
   clock: 'virtual',
+  profile: 'resilient',
   seconds: 3,
   packets: Number.POSITIVE_INFINITY,
   rate: 5000,
@@ -50,7 +51,8 @@ for (const kind of FLOOD_KINDS) {
       assert.equal(first.establishedMisjudged, 0);
       const seconds = first.seconds;
       assert.equal(first.packets, seconds * (RUN.rate + 2 * RUN.established));
-      const evicted = 0;
+      const evicted = Object.values(first.evicted).reduce((sum, count) => sum + count, 0);
+      assert.equal(first.evicted.established, 0);
       assert.equal(first.created + RUN.established - first.expired - first.replaced - evicted, first.connections);
       const judged = Object.values(first.reasons).reduce((sum, count) => sum + count, 0);
       assert.equal(judged, first.packets);
@@ -59,8 +61,17 @@ for (const kind of FLOOD_KINDS) {
   }
 }
 
-test('syn: the table is full, the rest is refused', async () => {
+test('syn, profile resilient: each new connection takes the place of a half-open one', async () => {
   const report = await floodOf({});
+  const { 'half-open': halfOpen, ...others } = report.evicted;
+  assert.equal(report.created, RUN.rate * RUN.seconds);
+  assert.equal(report.refused, 0);
+  assert.ok(halfOpen > 0);
+  assert.deepEqual(others, { 'one-way': 0, closing: 0, replied: 0, established: 0 });
+});
+
+test('syn, profile ovs: the table is full, the rest is refused', async () => {
+  const report = await floodOf({ profile: 'ovs' });
   assert.equal(report.connections, RUN.maxConnections);
   assert.equal(report.refused, RUN.rate * RUN.seconds - (RUN.maxConnections - RUN.established));
   assert.equal(report.refusedBy['table-full'], report.refused);
