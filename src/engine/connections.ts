@@ -32,6 +32,7 @@ import {
   ANNEX,
   annexOfConn,
   CONN,
+  protocolOf,
   replyAnnexOfConn,
   STATUS_CLASS_SHIFT,
   STATUS_COUNTED,
@@ -281,9 +282,15 @@ function releaseConnection(memory: EngineMemory, zone: number): void {
   Atomics.sub(memory.control, CONTROL.CONNECTIONS, 1); // counts the connection out
 }
 
-/** Timeout policy of a new connection: what its action names, or else what its zone has. */
-function policyOf(memory: EngineMemory, zone: number, named: number): number {
-  return named !== 0 ? named : Atomics.load(memory.zonePolicies, zone); // a setting, orders nothing
+/**
+ * Timeout policy of a new connection: what its action names, or else what its zone has. As in OVS the policy of a zone
+ * is for TCP, UDP, ICMP and ICMPv6 (`ct_dpif_timeout_policy_support_ipproto()`).
+ */
+function policyOf(memory: EngineMemory, key: number, named: number): number {
+  if (named !== 0) return named;
+  const protocol = protocolOf(key);
+  const isFollowed = protocol === 6 || protocol === 17 || protocol === 1 || protocol === 58;
+  return isFollowed ? Atomics.load(memory.zonePolicies, zoneOf(key)) : 0; // a setting, orders nothing
 }
 
 /**
@@ -376,7 +383,7 @@ export function prepareConnectionLocked(
     return -REASON['table-memory'];
   }
   const conn = recordAt(tracker.map, record);
-  words[conn + STATUS] = policyOf(memory, zone, timeoutPolicy) << STATUS_POLICY_SHIFT;
+  words[conn + STATUS] = policyOf(memory, key, timeoutPolicy) << STATUS_POLICY_SHIFT;
   protocol.create(tracker, conn, base);
   if (policy !== NO_POLICY) words[conn + STATUS] |= listsOf(tracker, policy, protocol.classOf(words, conn));
   return record;

@@ -156,8 +156,8 @@ export class Settings {
   }
 
   /**
-   * Gives a zone a timeout policy: that of new connections whose action names none (`ovs-vsctl add-zone-tp`); 0 takes
-   * it away (`del-zone-tp`). Connections that exist keep theirs, as in OVS.
+   * Gives a zone a timeout policy: that of new connections of TCP, UDP, ICMP and ICMPv6 whose action names none
+   * (`ovs-vsctl add-zone-tp`); 0 takes it away (`del-zone-tp`). Connections that exist keep theirs, until it is deleted.
    * @throws RangeError when a number is out of range
    */
   setZoneTimeoutPolicy(zone: number, policy: number): void {

@@ -6,8 +6,9 @@
 import { FIELD_CASES } from './field-cases.js';
 import { GOLDEN_CASES } from './golden-cases.js';
 import { RELATED_CASES } from './related-cases.js';
+import { SETTING_CASES } from './setting-cases.js';
 import { STATE_CASES } from './state-cases.js';
 import { TRANSLATION_CASES } from './translation-cases.js';
 
-export const SMALL_CASES = [...TRANSLATION_CASES, ...RELATED_CASES, ...STATE_CASES, ...FIELD_CASES];
+export const SMALL_CASES = [...TRANSLATION_CASES, ...RELATED_CASES, ...STATE_CASES, ...FIELD_CASES, ...SETTING_CASES];
 export const CASES = [...SMALL_CASES, ...GOLDEN_CASES];

@@ -2,14 +2,15 @@
  * Two judges of the same packets under the same flow rules: a live Open vSwitch, and the engine on this thread. Their
  * answers have one form, so that a test compares texts.
  *
- * Imports support/ovs, the engine. Imported by the tests of this folder.
+ * Imports changes, support/ovs, the engine. Imported by the tests of this folder.
  */
 import { dumpConnections, formatConnection, formatCtState, LocalEngine, PACKET, PacketBatch } from '../../src/index.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
 import { type OriginalTuple, Ovs, type OvsReport, REPORT_TABLE } from '../support/ovs.js';
+import { type Change, changeLocal, OvsSettings } from './changes.js';
 
 /** A packet that goes in. */
-export interface Step {
+export interface PacketStep {
   readonly frame: Uint8Array;
   /** Port on which it arrives, 1 to 3. Default 1. */
   readonly port?: number;
@@ -17,7 +18,13 @@ export interface Step {
   readonly atMs?: number;
 }
 
-/** What was said of a packet as it left; undefined when it did not. */
+export type Step = PacketStep | Change;
+
+function isPacket(step: Step): step is PacketStep {
+  return 'frame' in step;
+}
+
+/** What was said of a packet as it left. */
 export interface Answer {
   readonly state: string;
   readonly zone: number;
@@ -28,9 +35,12 @@ export interface Answer {
   readonly frame: Buffer;
 }
 
+/** Of a packet, undefined when it did not leave; of a change, a line of text. */
+export type StepAnswer = Answer | undefined | string;
+
 export interface Judge {
-  /** Judges packets in order. */
-  send(steps: readonly Step[]): Promise<(Answer | undefined)[]>;
+  /** Takes steps in order, and answers each. */
+  send(steps: readonly Step[]): Promise<StepAnswer[]>;
   /** Lets time pass. */
   waitUntil(ms: number): Promise<void>;
   /** The connections as `dpctl/dump-conntrack -m -s` prints them, sorted. */
@@ -43,33 +53,47 @@ export const LEAVE = REPORT_TABLE;
 /** What the rules of the engine need in addition. */
 export const LEAVE_RULE = `table=${LEAVE},actions=output:9\n`;
 
-/** Consecutive steps of one moment. */
-function* moments(steps: readonly Step[]): Generator<{ atMs: number | undefined; group: Step[] }> {
-  for (let from = 0; from < steps.length; ) {
-    const { atMs } = steps[from];
-    let to = from + 1;
-    while (to < steps.length && (steps[to].atMs ?? atMs) === atMs) to++;
-    yield { atMs, group: steps.slice(from, to) };
-    from = to;
+/** Consecutive packets of one moment, or one change. */
+function* moments(steps: readonly Step[]): Generator<Change | { atMs: number | undefined; group: PacketStep[] }> {
+  for (let at = 0; at < steps.length; ) {
+    const first = steps[at++];
+    if (!isPacket(first)) {
+      yield first;
+      continue;
+    }
+    const { atMs } = first;
+    const group = [first];
+    for (let next = steps[at]; next !== undefined && isPacket(next) && (next.atMs ?? atMs) === atMs; next = steps[at]) {
+      group.push(next);
+      at++;
+    }
+    yield { atMs, group };
   }
 }
 
 export class OvsJudge implements Judge {
   readonly #ovs: Ovs;
+  readonly #settings: OvsSettings;
   #nowMs = 0;
   #sent = 0;
 
   private constructor(ovs: Ovs) {
     this.#ovs = ovs;
+    this.#settings = new OvsSettings(ovs);
   }
 
   static async start(flows: string): Promise<OvsJudge> {
     return new OvsJudge(await Ovs.start({ flows }));
   }
 
-  async send(steps: readonly Step[]): Promise<(Answer | undefined)[]> {
-    const answers: (Answer | undefined)[] = [];
-    for (const { atMs, group } of moments(steps)) {
+  async send(steps: readonly Step[]): Promise<StepAnswer[]> {
+    const answers: StepAnswer[] = [];
+    for (const moment of moments(steps)) {
+      if (!('group' in moment)) {
+        answers.push(await this.#settings.change(moment));
+        continue;
+      }
+      const { atMs, group } = moment;
       if (atMs !== undefined) await this.waitUntil(atMs);
       const reports = await this.#ovs.inject(
         group.map(({ frame, port }) => ({ data: frame, ...(port === undefined ? {} : { port }) })),
@@ -115,8 +139,10 @@ export class LocalJudge implements Judge {
     this.#engine = new LocalEngine({ maxConnections: 10_000, flows: { text: flows + LEAVE_RULE } });
   }
 
-  async send(steps: readonly Step[]): Promise<(Answer | undefined)[]> {
-    return steps.map(({ frame, port = 1, atMs = this.#nowMs }) => {
+  async send(steps: readonly Step[]): Promise<StepAnswer[]> {
+    return steps.map(step => {
+      if (!isPacket(step)) return changeLocal(this.#engine, step);
+      const { frame, port = 1, atMs = this.#nowMs } = step;
       this.#nowMs = Math.max(this.#nowMs, atMs);
       this.#batch.clear();
       this.#batch.add(frame, this.#nowMs, { action: port });
@@ -177,8 +203,9 @@ function addressText(words: Int32Array, at: number, isIpv6: boolean): string {
 }
 
 /** An answer as a line; the frame in hexadecimals, since every byte counts. */
-export function answerText(answer: Answer | undefined): string {
+export function answerText(answer: StepAnswer): string {
   if (answer === undefined) return 'did not leave';
+  if (typeof answer === 'string') return answer;
   const { state, zone, mark, label, original, frame } = answer;
   return `${state} zone=${zone} mark=${mark} label=0x${label.toString(16)} [${original}] ${frame.toString('hex')}`;
 }
