@@ -4,7 +4,7 @@
  * All functions need the lock of the region that the key, or the record, belongs to.
  *
  * Imports sharedarraybuffer-hashmap, track/, wire/facts, admission, classes, counters, evict, hold, membership, memory,
- * policy, tracker. Imported by engine/ and control/.
+ * policy, reply, tracker. Imported by engine/ and control/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -15,7 +15,6 @@ import {
   giveRecordLocked,
   insertLocked,
   isLive,
-  leaveLocked,
   NO_SLOT,
   NONE,
   nextCandidateLocked,
@@ -47,15 +46,16 @@ import { admit } from './admission.js';
 import { listedClass } from './classes.js';
 import { EVENT } from './counters.js';
 import { victimLocked } from './evict.js';
-import { holdRegion, noteLeaving } from './hold.js';
+import { holdRegion } from './hold.js';
 import { enterListsLocked, leaveListsLocked } from './membership.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import { floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, ZONE_POLICY } from './policy.js';
+import { leaveReply } from './reply.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
 const { SRC, DST, PORTS, KEY, MARK, LABEL, STATUS } = CONN;
-const { REPLY_SRC, REPLY_DST, REPLY_PORTS, REPLY_HASH, REPLY_REGION } = CONN;
+const { REPLY_SRC, REPLY_DST, REPLY_PORTS, REPLY_HASH } = CONN;
 const { SRC: F_SRC, SRC0: F_SRC0, DST: F_DST, DST0: F_DST0, PORTS: F_PORTS, PORTS_REVERSED: F_PORTS_REVERSED } = FACT;
 const { SRC: A_SRC, DST: A_DST } = ANNEX;
 
@@ -220,23 +220,27 @@ function mayBeReply(tracker: Tracker, record: number, base: number, key: number)
   return words[at + KEY] === key && (words[at + STATUS] & STATUS_REVERSED) !== 0 && replyEquals(tracker, at, key, base);
 }
 
+/** Whom a tuple belongs to: nobody, the reply direction of a translated connection, any other connection. */
+export const TUPLE = { FREE: 0, TRANSLATED: 1, OTHER: 2 } as const;
+
 /**
- * True when a tuple is that of a connection in either direction, or reserved for one that is being made: it cannot be
+ * Whether a tuple is that of a connection in either direction, or reserved for one that is being made: it cannot be
  * the reply direction of another. The region of the tuple is held.
+ * @returns a TUPLE
  */
-export function isTakenLocked(tracker: Tracker, region: number, base: number, key: number, hash: number): boolean {
+export function tupleUseLocked(tracker: Tracker, region: number, base: number, key: number, hash: number): number {
   const { map } = tracker;
   let slot = firstCandidateLocked(map, region, hash);
   while (slot !== NO_SLOT) {
     const record = recordInSlot(map, slot);
+    const isReply = mayBeReply(tracker, record, base, key);
     const isSame =
-      mayBeReply(tracker, record, base, key) ||
-      (isOwnRecord(map, region, record) && compareKey(tracker, record, base, key, hash) !== DIFFERENT);
+      isReply || (isOwnRecord(map, region, record) && compareKey(tracker, record, base, key, hash) !== DIFFERENT);
     const isOver = isLive(map, record) && hasEnded(tracker, recordAt(map, record));
-    if (isSame && !isOver) return true;
+    if (isSame && !isOver) return isReply ? TUPLE.TRANSLATED : TUPLE.OTHER;
     slot = nextCandidateLocked(map, region, hash, slot);
   }
-  return false;
+  return TUPLE.FREE;
 }
 
 /** Adds one to a count, unless it is at its limit. Exact among all threads. */
@@ -442,20 +446,11 @@ function giveConnection(tracker: Tracker, record: number): void {
   const at = recordAt(map, record);
   const annex = annexOfConn(words, at);
   const replyAnnex = replyAnnexOfConn(words, at);
+  if ((words[at + STATUS] & STATUS_REVERSED) !== 0) leaveReply(tracker, at, record);
   if (annex !== NONE) giveAnnexLocked(map, annex);
   if (replyAnnex !== NONE) giveAnnexLocked(map, replyAnnex);
-  if ((words[at + STATUS] & STATUS_REVERSED) !== 0) leaveReply(tracker, at, record);
   words[at + STATUS] = 0;
   giveRecordLocked(map, record);
-}
-
-/** Removes the entry of the reply direction: now if its region is held, otherwise when none is. */
-function leaveReply(tracker: Tracker, at: number, record: number): void {
-  const { words, map } = tracker;
-  const region = words[at + REPLY_REGION];
-  const hash = words[at + REPLY_HASH];
-  if (region === tracker.held) leaveLocked(map, region, hash, record);
-  else noteLeaving(tracker, region, hash, record);
 }
 
 /** Removes a live connection and counts it under `event` (EVENT). */

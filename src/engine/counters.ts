@@ -21,6 +21,7 @@ const EVENTS = [
   ['evictedReplied', 'replied connections evicted: none unless the policy says so'],
   ['evictedEstablished', 'established connections evicted: none unless the policy says so'],
   ['regionSwitches', 'times a batch had to change to the lock of another region'],
+  ['portMapsMissing', 'crowded choices under NAT that got no map of used ports, and so no more than the tries of OVS'],
   ['sweepSteps', 'steps of the sweeper that looked at records'],
   ['sweepRecords', 'records that the sweeper looked at'],
   ['sweepLockMs', 'milliseconds for which the sweeper held locks'],

@@ -6,8 +6,9 @@
  * region does the rest. Until then the entry names a record that is dead or another's, which every lookup notices,
  * because it compares the key under the lock of the record's region.
  *
- * Imports region, tracker, sharedarraybuffer-hashmap. Imported by engine/ and control/.
+ * Imports region, tracker, nat/used-ports, sharedarraybuffer-hashmap. Imported by engine/ and control/.
  */
+import { clearUsedLocked } from '../nat/used-ports.js';
 import { leaveLocked, lockRegion, regionAt, unlockRegion } from '../sharedarraybuffer-hashmap/index.js';
 import { REGION_WORD } from './region.js';
 import { LEAVING_WORDS, NO_REGION, type Tracker } from './tracker.js';
@@ -37,12 +38,13 @@ export function leaveRegion(tracker: Tracker): void {
   if (tracker.leavingCount > 0) removeLeaving(tracker);
 }
 
-/** Notes an entry to be removed once no lock is held. */
+/** Notes an entry, with its port in `ports`, to be removed once no lock is held. */
 export function noteLeaving(tracker: Tracker, region: number, hash: number, record: number): void {
   const at = tracker.leavingCount++ * LEAVING_WORDS;
   tracker.leaving[at] = region;
   tracker.leaving[at + 1] = hash;
   tracker.leaving[at + 2] = record;
+  for (let word = 0; word < 3; word++) tracker.leaving[at + 3 + word] = tracker.ports[word];
 }
 
 function removeLeaving(tracker: Tracker): void {
@@ -52,6 +54,7 @@ function removeLeaving(tracker: Tracker): void {
     const region = leaving[at];
     if (!lockRegion(map, region, owner)) continue;
     leaveLocked(map, region, leaving[at + 1], leaving[at + 2]);
+    clearUsedLocked(tracker.memory.usedPorts, leaving[at + 3], leaving[at + 4], leaving[at + 5]);
     unlockRegion(map, region);
   }
   tracker.leavingCount = 0;

@@ -2,9 +2,11 @@
  * The memory that the threads of an engine share, beside its rings: the connection table and a small control block
  * with settings, timeouts, actions and counts.
  *
- * Imports sharedarraybuffer-hashmap, track/, counters, action, region. Imported by engine/.
+ * Imports sharedarraybuffer-hashmap, track/, counters, action, region, nat/used-ports.
+ * Imported by engine/.
  */
 
+import { createUsedPorts } from '../nat/used-ports.js';
 import { attachMap, createMap, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
 import { defaultTimeoutsMs, MAX_TIMEOUT_POLICIES, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
@@ -74,6 +76,7 @@ const COUNTERS_AT = SOURCE_HALF_OPEN_AT + 2 * SOURCE_CELLS;
 export interface MemoryHandle {
   readonly table: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
+  readonly usedPorts: SharedArrayBuffer;
 }
 
 export interface EngineMemory {
@@ -102,6 +105,8 @@ export interface EngineMemory {
   readonly actions: Int32Array;
   /** One row of COUNTER_ROW doubles per thread. */
   readonly counters: Float64Array;
+  /** Ports of crowded addresses under NAT: see nat/used-ports. */
+  readonly usedPorts: Int32Array;
 }
 
 export interface MemoryOptions {
@@ -140,7 +145,12 @@ export function createMemory(options: MemoryOptions): EngineMemory {
     regionUserWords: REGION_USER_WORDS,
   });
   const words = COUNTERS_AT + options.threads * COUNTER_ROW * 2;
-  const memory = viewOf(map, new SharedArrayBuffer(words * 4), options.threads);
+  const memory = viewOf(
+    map,
+    new SharedArrayBuffer(words * 4),
+    options.threads,
+    createUsedPorts(options.maxConnections),
+  );
   for (let policy = 0; policy < MAX_TIMEOUT_POLICIES; policy++) {
     memory.timeoutsMs.set(defaultTimeoutsMs(), policy * TIMEOUT_POLICY_SIZE);
   }
@@ -161,17 +171,22 @@ export function createMemory(options: MemoryOptions): EngineMemory {
 }
 
 export function handleOf(memory: EngineMemory): MemoryHandle {
-  return { table: memory.map.buffer, control: memory.control.buffer as SharedArrayBuffer };
+  const { map, control, usedPorts } = memory;
+  return {
+    table: map.buffer,
+    control: control.buffer as SharedArrayBuffer,
+    usedPorts: usedPorts.buffer as SharedArrayBuffer,
+  };
 }
 
 /** @throws TypeError when the table is not one of this version */
 export function attachMemory(handle: MemoryHandle): EngineMemory {
   const head = new Int32Array(handle.control, 0, CONTROL_WORDS);
   const threads = Atomics.load(head, CONTROL.THREADS); // acquires the settings
-  return viewOf(attachMap(handle.table), handle.control, threads);
+  return viewOf(attachMap(handle.table), handle.control, threads, new Int32Array(handle.usedPorts));
 }
 
-function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number): EngineMemory {
+function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number, usedPorts: Int32Array): EngineMemory {
   return {
     map,
     control: new Int32Array(control, 0, COUNTERS_AT),
@@ -188,5 +203,6 @@ function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number): En
     sourceHalfOpen: new Int32Array(control, SOURCE_HALF_OPEN_AT * 4, 2 * SOURCE_CELLS),
     actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
     counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
+    usedPorts,
   };
 }

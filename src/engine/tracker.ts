@@ -40,7 +40,7 @@ export const WHOLE_ROW = MAX_BATCH + 1;
 
 /** Entries of removed connections in other regions that wait for this thread to hold no lock: see hold.ts. */
 export const MAX_LEAVING = 512;
-export const LEAVING_WORDS = 3;
+export const LEAVING_WORDS = 6;
 
 /** No region is locked, or a packet has none. */
 export const NO_REGION = -1;
@@ -73,7 +73,9 @@ export interface Tracker extends TrackContext {
   random: number;
   /** The tuple that a packet is to be rewritten to. */
   readonly tuple: Int32Array;
-  /** Rows of region, hash and record, and how many there are. */
+  /** Name of the map of used ports that a reply tuple belongs to, two words, and the port: see reply.ts. */
+  readonly ports: Int32Array;
+  /** Rows of region, hash, record and what stood in `ports`, and how many there are. */
   readonly leaving: Int32Array;
   leavingCount: number;
   /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
@@ -107,6 +109,7 @@ export function createTracker(memory: EngineMemory, owner: number, reassembly?: 
     choice: new Int32Array(CHOICE_WORDS),
     random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,
     tuple: new Int32Array(FACT_WORDS),
+    ports: new Int32Array(3),
     leaving: new Int32Array(MAX_LEAVING * LEAVING_WORDS),
     leavingCount: 0,
     touched: 0,

@@ -12,14 +12,14 @@
  * Two shards that choose the same tuple at the same moment meet in its region, and the second one sees the first one's
  * entry. Behaviour: OVS `nat_get_unique_tuple()`, `nat_packet()`; what is better here is listed in the README.
  *
- * Imports connections, hash, hold, memory, action, tracker, nat/, track/, wire/facts. Imported by judge.ts.
+ * Imports connections, reply, hash, hold, memory, action, tracker, nat/, track/, wire/facts. Imported by judge.ts.
  */
 import { nextCandidate, startChoice } from '../nat/choice.js';
 import { REWRITE_DST, REWRITE_SRC, rewritePacket } from '../nat/rewrite.js';
 import { isNatFamily, NAT, NAT_SRC } from '../nat/spec.js';
 import { REASON } from '../reason.js';
-import { annexAt, enterLocked, NONE, recordAt, takeAnnexLocked } from '../sharedarraybuffer-hashmap/index.js';
-import { ANNEX, CONN, protocolOf, STATUS_DNAT, STATUS_NAT, STATUS_REVERSED, STATUS_SNAT } from '../track/connection.js';
+import { annexAt, NONE, recordAt, takeAnnexLocked } from '../sharedarraybuffer-hashmap/index.js';
+import { ANNEX, CONN, protocolOf, STATUS_DNAT, STATUS_NAT, STATUS_SNAT } from '../track/connection.js';
 import type { L4Protocol } from '../track/protocol.js';
 import { CT } from '../track/state.js';
 import { FACT, FAMILY_IPV6, mirrorPorts } from '../wire/facts.js';
@@ -28,13 +28,15 @@ import {
   abandonConnectionLocked,
   findConnectionLocked,
   goLiveLocked,
-  isTakenLocked,
   NOT_FOUND,
   prepareConnectionLocked,
+  TUPLE,
+  tupleUseLocked,
 } from './connections.js';
 import { hashKey, partOf, zoneHash } from './hash.js';
 import { holdRegion } from './hold.js';
 import { CONTROL } from './memory.js';
+import { enterReplyLocked, noteTakenLocked } from './reply.js';
 import type { Tracker } from './tracker.js';
 
 const { SRC0, SRC, DST0, DST, PORTS, PORTS_REVERSED, PROTOCOL, HASH } = FACT;
@@ -92,22 +94,21 @@ function prepareReply(tracker: Tracker, region: number, at: number, action: numb
 /** Chooses a reply direction that no other connection has and reserves it. Holds another region afterwards. */
 function reserveReply(tracker: Tracker, base: number, at: number, record: number, action: number): boolean {
   const { facts, actions, choice, replyRow, words, map } = tracker;
-  const { control } = tracker.memory;
+  const { control, usedPorts } = tracker.memory;
   const key0 = control[CONTROL.KEY0];
   const key1 = control[CONTROL.KEY1];
   const key = words[at + KEY];
   startChoice(choice, facts, base, actions, key0, key1, randomWord(tracker), action + ACTION.NAT);
-  while (nextCandidate(choice, facts, base, actions, facts, replyRow)) {
+  while (nextCandidate(choice, facts, base, actions, facts, replyRow, usedPorts)) {
     facts[replyRow + PROTOCOL] = facts[base + PROTOCOL];
     hashKey(facts, replyRow, key0, key1);
     const region = partOf(facts[replyRow + HASH], map.regions);
     const hash = zoneHash(facts[replyRow + HASH], key >>> 16);
-    if (!holdRegion(tracker, region) || isTakenLocked(tracker, region, replyRow, key, hash)) continue;
+    if (!holdRegion(tracker, region)) continue;
+    const use = tupleUseLocked(tracker, region, replyRow, key, hash);
     writeReply(tracker, at, region, hash);
-    if (isMirror(tracker, base)) return true;
-    words[at + STATUS] |= STATUS_REVERSED;
-    if (enterLocked(map, region, hash, record)) return true;
-    words[at + STATUS] &= ~STATUS_REVERSED;
+    if (use !== TUPLE.FREE) noteTakenLocked(tracker, at, use === TUPLE.TRANSLATED);
+    else if (isMirror(tracker, base) || enterReplyLocked(tracker, at, record)) return true;
   }
   return false;
 }

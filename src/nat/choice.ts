@@ -18,17 +18,21 @@
  * Where it differs, since the user is better off:
  *
  * - Ranges are counted in 32 bits, so that one of all ports is not empty.
+ * - When these tries have found no source port, and a map of the used ones is at hand (used-ports.ts), the
+ *   range is searched for one that is not in it. With a map, used ports cost a look at a bit. When all are used, 8 more
+ *   tries are made at a random place, since they may meet connections that have ended.
  * - When an address is exhausted the next of its range is tried, 16 of them at most.
  * - Identifiers of ICMPv6 echoes are chosen like those of ICMP.
  * - Destination NAT with a port range leaves identifiers of ICMP to the rule without one: there is only one identifier
  *   in a packet, and a reply with it would not be found under a tuple that has two.
  *
- * Imports nat/address, nat/hash, nat/spec, wire/facts. Imported by engine/.
+ * Imports nat/address, nat/hash, nat/spec, nat/used-ports, wire/facts. Imported by engine/.
  */
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { ADDRESS_WORDS, offsetAddress } from './address.js';
 import { hashEndpoints, hashSource, scramble } from './hash.js';
 import { isNatFamily, NAT, NAT_DST, NAT_PERSISTENT, NAT_RANDOM, NAT_SRC } from './spec.js';
+import { NO_MAP, nextUnused } from './used-ports.js';
 
 const { SRC0, DST0, PORTS, PORTS_REVERSED, PROTOCOL } = FACT;
 
@@ -51,6 +55,9 @@ const CHOICE_FIELDS = [
   ['SIZE', 'number of its ports'],
   ['ROUND', 'tries of this round'],
   ['TRIES_LEFT', 'of which so many are left'],
+  ['TAKEN', 'source ports of this address that the caller found taken, for the caller to count'],
+  ['MAP', 'word of the map of used source ports, for the caller to set; NO_MAP at the beginning of every address'],
+  ['SEARCH_LEFT', 'ports of the range that the search has not been past; or SEARCHED'],
 ] as const satisfies readonly (readonly [name: string, note: string])[];
 
 /** Words of the scratch that a caller keeps for a choice. */
@@ -59,7 +66,7 @@ export const CHOICE = Object.fromEntries(CHOICE_FIELDS.map(([name], word) => [na
   Record<(typeof CHOICE_FIELDS)[number][0], number>
 >;
 const { ADDRESS, OFFSET, ADDRESSES_LEFT, SPEC, PORT_OFFSET, RANDOM, DIMENSION } = CHOICE;
-const { SPORT, DPORT, NEXT, MIN, SIZE, ROUND, TRIES_LEFT } = CHOICE;
+const { SPORT, DPORT, NEXT, MIN, SIZE, ROUND, TRIES_LEFT, MAP, TAKEN, SEARCH_LEFT } = CHOICE;
 
 /** Values of DIMENSION: nothing to walk, the destination port, the source port or identifier. */
 const DIMENSION_NONE = 0;
@@ -68,6 +75,10 @@ const DIMENSION_SPORT = 2;
 
 /** Addresses of a range that are tried: each costs up to 248 or 496 lookups. */
 export const MAX_ADDRESSES = 16;
+/** In place of a number in SEARCH_LEFT: the search has found nothing. */
+const SEARCHED = -1;
+/** A port of no candidate. */
+const NO_PORT = -1;
 /** Ports that are tried in the first round; each further one has half as many, down to the last. */
 const FIRST_ROUND = 128;
 const LAST_ROUND = 8;
@@ -123,11 +134,13 @@ export function startChoice(
   choice[DIMENSION] = DIMENSION_NONE;
   choice[ROUND] = 0;
   choice[TRIES_LEFT] = 0;
+  choice[MAP] = NO_MAP;
 }
 
 /**
  * Writes the next candidate: the key that packets of the reply direction would have.
  *
+ * @param used the memory that CHOICE.MAP is a word of
  * @param reply words FACT.SRC0 … FACT.PROTOCOL at word `replyBase` are written
  * @returns false when there is none left; nothing is written then
  */
@@ -138,37 +151,67 @@ export function nextCandidate(
   spec: Int32Array,
   reply: Int32Array,
   replyBase: number,
+  used: Int32Array,
 ): boolean {
-  while (choice[TRIES_LEFT] === 0) {
-    if (!nextRound(choice) && !nextDimension(choice, facts, base, spec) && !nextAddress(choice, facts, base, spec)) {
-      return false;
-    }
+  let port = nextPort(choice, used);
+  while (port === NO_PORT) {
+    if (!nextDimension(choice, facts, base, spec) && !nextAddress(choice, facts, base, spec)) return false;
+    port = nextPort(choice, used);
   }
-  choice[TRIES_LEFT]--;
-  const port = choice[NEXT];
-  const min = choice[MIN];
-  const isLastOrOutside = port < min || port >= min + choice[SIZE] - 1;
-  choice[NEXT] = isLastOrOutside ? min : port + 1;
-  candidateWithPort(choice, facts, base, spec, port, reply, replyBase);
-  return true;
-}
-
-/**
- * Writes the candidate that has the address of the last one and a port of the caller's choice, for a caller that knows
- * which ones are free: CHOICE.MIN and CHOICE.SIZE tell the range that is walked. Call it only after a candidate.
- */
-export function candidateWithPort(
-  choice: Int32Array,
-  facts: Int32Array,
-  base: number,
-  spec: Int32Array,
-  port: number,
-  reply: Int32Array,
-  replyBase: number,
-): void {
   if (choice[DIMENSION] === DIMENSION_DPORT) choice[DPORT] = port;
   else if (choice[DIMENSION] === DIMENSION_SPORT) choice[SPORT] = port;
   writeCandidate(choice, facts, base, spec, reply, replyBase);
+  return true;
+}
+
+/** True when the last candidate differs from the others of its address in the source port alone. */
+export function walksSourcePort(choice: Int32Array): boolean {
+  return choice[DIMENSION] === DIMENSION_SPORT && choice[SIZE] > FIRST_ROUND;
+}
+
+/** The next port to try for the address at hand, or NO_PORT. */
+function nextPort(choice: Int32Array, used: Int32Array): number {
+  const hasMap = choice[MAP] !== NO_MAP && choice[SEARCH_LEFT] !== SEARCHED;
+  do {
+    const port = hasMap ? skipUsed(choice, used, TRIES_LEFT) : nextInTurn(choice);
+    if (port !== NO_PORT) return port;
+  } while (nextRound(choice));
+  if (!hasMap) return NO_PORT;
+  const port = skipUsed(choice, used, SEARCH_LEFT);
+  if (port !== NO_PORT) return port;
+  choice[SEARCH_LEFT] = SEARCHED;
+  startRound(choice, LAST_ROUND);
+  return nextInTurn(choice);
+}
+
+/** The port whose turn it is in this round, or NO_PORT at its end. */
+function nextInTurn(choice: Int32Array): number {
+  if (choice[TRIES_LEFT] === 0) return NO_PORT;
+  const port = choice[NEXT];
+  choice[TRIES_LEFT]--;
+  goBehind(choice, port);
+  return port;
+}
+
+/** The next port that is not in the map; those that are count like the others towards what is left in word `left`. */
+function skipUsed(choice: Int32Array, used: Int32Array, left: number): number {
+  const end = choice[MIN] + choice[SIZE];
+  while (choice[left] > 0) {
+    const from = choice[NEXT];
+    const stop = Math.min(end, from + choice[left]);
+    const port = nextUnused(used, choice[MAP], from, stop);
+    choice[left] -= Math.min(port + 1, stop) - from;
+    goBehind(choice, Math.min(port, stop - 1));
+    if (port < stop) return port;
+  }
+  return NO_PORT;
+}
+
+/** The port behind this one is the next, or the lower end of the range. */
+function goBehind(choice: Int32Array, port: number): void {
+  const min = choice[MIN];
+  const isLastOrOutside = port < min || port >= min + choice[SIZE] - 1;
+  choice[NEXT] = isLastOrOutside ? min : port + 1;
 }
 
 /** Another round of the same walk, half as long and from a random place on. */
@@ -176,10 +219,15 @@ function nextRound(choice: Int32Array): boolean {
   const tries = choice[ROUND] >>> 1;
   const size = choice[SIZE];
   if (tries < LAST_ROUND || choice[ROUND] >= size) return false;
+  startRound(choice, tries);
+  return true;
+}
+
+/** Some tries from a random place on. */
+function startRound(choice: Int32Array, tries: number): void {
   choice[ROUND] = tries;
   choice[TRIES_LEFT] = tries;
-  choice[NEXT] = choice[MIN] + (nextRandom(choice) % size);
-  return true;
+  choice[NEXT] = choice[MIN] + (nextRandom(choice) % choice[SIZE]);
 }
 
 /** After the destination ports, the source ports. */
@@ -221,6 +269,7 @@ function startPorts(choice: Int32Array, facts: Int32Array, base: number, range: 
     choice[DIMENSION] = DIMENSION_NONE;
     choice[ROUND] = 0;
     choice[TRIES_LEFT] = 1;
+    choice[MAP] = NO_MAP;
   } else if (isRange) {
     choice[DIMENSION] = isSource ? DIMENSION_SPORT : DIMENSION_DPORT;
     walk(choice, portInRange(range, choice[PORT_OFFSET]), range >>> 16, range & 0xffff);
@@ -251,6 +300,9 @@ function walk(choice: Int32Array, first: number, min: number, max: number): void
   choice[SIZE] = size;
   choice[ROUND] = Math.min(size, FIRST_ROUND);
   choice[TRIES_LEFT] = choice[ROUND];
+  choice[TAKEN] = 0;
+  choice[MAP] = NO_MAP;
+  choice[SEARCH_LEFT] = size;
 }
 
 /** Writes the reply tuple of the address and the ports that stand in `choice`. */

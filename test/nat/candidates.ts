@@ -29,6 +29,9 @@ export interface Packet {
 export const KEY0 = 0x1234567;
 export const KEY1 = -0x7654321;
 
+/** Memory without maps of used ports: none is asked for. */
+export const NO_MAPS = new Int32Array(0);
+
 const UNTOUCHED = 0x5a5a5a5a;
 const ROW = 2;
 
@@ -84,12 +87,16 @@ export function candidates(
   const reply = new Int32Array(3 * FACT_WORDS).fill(UNTOUCHED);
   startChoice(choice, rows, ROW * FACT_WORDS, spec, key0, KEY1, random, 5);
   const found: Candidate[] = [];
-  while (found.length < most && nextCandidate(choice, rows, ROW * FACT_WORDS, spec, reply, FACT_WORDS)) {
+  while (found.length < most && nextCandidate(choice, rows, ROW * FACT_WORDS, spec, reply, FACT_WORDS, NO_MAPS)) {
     found.push(readReply(reply, FACT_WORDS, facts));
   }
   if (found.length < most) {
     const last = reply.slice();
-    assert.equal(nextCandidate(choice, rows, ROW * FACT_WORDS, spec, reply, FACT_WORDS), false, 'it stays exhausted');
+    assert.equal(
+      nextCandidate(choice, rows, ROW * FACT_WORDS, spec, reply, FACT_WORDS, NO_MAPS),
+      false,
+      'it stays exhausted',
+    );
     assert.deepEqual(reply, last, 'nothing is written when there is no candidate');
   }
   return found;

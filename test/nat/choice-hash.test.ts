@@ -7,7 +7,16 @@ import { CHOICE_WORDS, MAX_ADDRESSES, nextCandidate, startChoice } from '../../s
 import { NAT_WORDS, type NatAction, writeNat } from '../../src/nat/spec.js';
 import { FACT, FACT_WORDS, IPPROTO } from '../../src/wire/facts.js';
 import { withSeed } from '../support/random.js';
-import { addressRuns, assertWalk, type Candidate, candidates, factsOf, type Packet, TRIES } from './candidates.js';
+import {
+  addressRuns,
+  assertWalk,
+  type Candidate,
+  candidates,
+  factsOf,
+  NO_MAPS,
+  type Packet,
+  TRIES,
+} from './candidates.js';
 
 const WIDE = { kind: 'src', minAddress: '10.1.0.0', maxAddress: '10.1.0.255', minPort: 1024, maxPort: 65_535 } as const;
 
@@ -62,7 +71,7 @@ test('the unused words of an IPv4 address do not count', () => {
       for (const word of [0, 1, 2]) facts[FACT.SRC0 + word] = facts[FACT.DST0 + word] = rest;
       const reply = new Int32Array(FACT_WORDS);
       startChoice(choice, facts, 0, spec, 1, 2, 3);
-      assert.ok(nextCandidate(choice, facts, 0, spec, reply, 0));
+      assert.ok(nextCandidate(choice, facts, 0, spec, reply, 0, NO_MAPS));
       return reply;
     });
     assert.deepEqual(replies[1], replies[0]);

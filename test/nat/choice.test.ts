@@ -3,10 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CHOICE_WORDS, candidateWithPort, MAX_ADDRESSES, nextCandidate, startChoice } from '../../src/nat/choice.js';
+import { CHOICE_WORDS, MAX_ADDRESSES, nextCandidate, startChoice } from '../../src/nat/choice.js';
 import { NAT_WORDS, type NatAction, writeNat } from '../../src/nat/spec.js';
 import { FACT, FACT_WORDS, IPPROTO } from '../../src/wire/facts.js';
-import { addressRuns, assertWalk, candidates, factsOf, KEY0, KEY1, type Packet, TRIES } from './candidates.js';
+import { addressRuns, assertWalk, candidates, factsOf, KEY0, KEY1, NO_MAPS, type Packet, TRIES } from './candidates.js';
 
 const SNAT = { kind: 'src', minAddress: '203.0.113.9' } as const;
 const DNAT = { kind: 'dst', minAddress: '10.9.9.9' } as const;
@@ -209,7 +209,7 @@ test('PORTS_REVERSED is the tuple from the other end', () => {
     const choice = new Int32Array(CHOICE_WORDS);
     const reply = new Int32Array(FACT_WORDS);
     startChoice(choice, facts, 0, spec, KEY0, KEY1, 1);
-    assert.ok(nextCandidate(choice, facts, 0, spec, reply, 0));
+    assert.ok(nextCandidate(choice, facts, 0, spec, reply, 0, NO_MAPS));
     return [reply[FACT.PORTS], reply[FACT.PORTS_REVERSED]];
   };
   const id = 7 << 16;
@@ -217,24 +217,6 @@ test('PORTS_REVERSED is the tuple from the other end', () => {
   assert.deepEqual(reversedOf({}, { kind: 'dst', minPort: 7 }), [id | 40_000, (40_000 << 16) | 7]);
   assert.deepEqual(reversedOf(ECHO, { kind: 'src', minPort: 7 }), [id | 8, id | (8 << 8)]);
   assert.deepEqual(reversedOf(ECHO6, { kind: 'src', minPort: 7 }), [id | (129 << 8) | 128, id | (128 << 8) | 129]);
-});
-
-test('a port that the caller knows of', () => {
-  const facts = factsOf({});
-  const spec = new Int32Array(NAT_WORDS);
-  const choice = new Int32Array(CHOICE_WORDS);
-  const reply = new Int32Array(FACT_WORDS);
-  for (const [nat, ports] of [
-    [{ ...SNAT, minPort: 5000, maxPort: 5100 }, (80 << 16) | 5050],
-    [{ ...DNAT, minPort: 5000, maxPort: 5100 }, (5050 << 16) | 40_000],
-  ] as const) {
-    writeNat(spec, 0, nat);
-    startChoice(choice, facts, 0, spec, KEY0, KEY1, 1);
-    assert.ok(nextCandidate(choice, facts, 0, spec, reply, 0));
-    candidateWithPort(choice, facts, 0, spec, 5050, reply, 0);
-    assert.equal(reply[FACT.PORTS] >>> 0, ports >>> 0);
-    assert.equal(reply[(nat.kind === 'src' ? FACT.DST0 : FACT.SRC0) + 3] >>> 24, nat.kind === 'src' ? 203 : 10);
-  }
 });
 
 test('no candidates for a nat() that only restores, or is of another family', () => {

@@ -1,0 +1,88 @@
+/** Maps of used ports: against a set per name, and that a map never passes to another name while it holds a port. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  claimMap,
+  clearUsedLocked,
+  createUsedPorts,
+  findMap,
+  isUsed,
+  NO_MAP,
+  nextUnused,
+  releaseClaim,
+  setUsedLocked,
+} from '../../src/nat/used-ports.js';
+import { withSeed } from '../support/random.js';
+
+const OWNER = 3;
+
+test('ports come and go as in a set', () => {
+  withSeed(71, random => {
+    const words = createUsedPorts(1);
+    const names = [
+      [5, 1],
+      [5, 3],
+      [6, 1],
+      [-9, -1],
+    ] as const;
+    const models = names.map(() => new Set<number>());
+    for (let step = 0; step < 20_000; step++) {
+      const grows = step % 4000 < 2000;
+      const which = random.below(names.length);
+      const [hash0, hash1] = names[which];
+      const model = models[which];
+      const port = random.chance(0.5) ? random.below(70) : 65_470 + random.below(66);
+      const map = findMap(words, hash0, hash1) || claimMap(words, OWNER, hash0, hash1);
+      assert.notEqual(map, NO_MAP);
+      assert.equal(isUsed(words, map, port), model.has(port));
+      if (random.chance(grows ? 0.95 : 0.05)) {
+        setUsedLocked(words, map, hash0, hash1, port);
+        model.add(port);
+      } else {
+        clearUsedLocked(words, hash0, hash1, port);
+        model.delete(port);
+      }
+      const from = random.pick([0, port, 65_470]);
+      const end = random.pick([from, from + 1, 69, 65_536]);
+      let next = from;
+      while (next < end && model.has(next)) next++;
+      assert.equal(nextUnused(words, map, from, end), from < end ? next : end);
+    }
+  });
+});
+
+test('as many names as there are maps; one without ports makes room', () => {
+  const words = createUsedPorts(1);
+  const maps = Array.from({ length: 8 }, (_, name) => claimMap(words, OWNER, name, 1));
+  assert.equal(new Set(maps).size, 8);
+  maps.forEach((map, name) => {
+    setUsedLocked(words, map, name, 1, 1024 + name);
+  });
+  assert.equal(claimMap(words, OWNER, 100, 1), NO_MAP);
+  assert.equal(claimMap(words, OWNER, 4, 1), maps[4], 'a name keeps its map');
+  clearUsedLocked(words, 4, 1, 1028);
+  assert.equal(claimMap(words, OWNER, 100, 1), maps[4]);
+  assert.equal(findMap(words, 4, 1), NO_MAP);
+  // The choice that still holds the map of the old name leaves the new one's alone.
+  setUsedLocked(words, maps[4], 4, 1, 7);
+  assert.equal(isUsed(words, maps[4], 7), false);
+  clearUsedLocked(words, 4, 1, 7);
+  assert.equal(claimMap(words, OWNER, 101, 1), maps[4], 'and its map can be claimed: nothing was counted');
+});
+
+test('a thread that ends while it claims is told of, and others claim again', () => {
+  const words = createUsedPorts(1);
+  words[0] = 9; // the claimer's number, as the dead thread has left it
+  assert.equal(claimMap(words, OWNER, 1, 1), NO_MAP);
+  releaseClaim(words, 8);
+  assert.equal(claimMap(words, OWNER, 1, 1), NO_MAP, 'another thread has ended');
+  releaseClaim(words, 9);
+  assert.notEqual(claimMap(words, OWNER, 1, 1), NO_MAP);
+});
+
+test('maps grow with the table, up to a limit', () => {
+  const bytes = (connections: number) => createUsedPorts(connections).byteLength;
+  assert.equal(bytes(1), bytes(8 * 4096));
+  assert.ok(bytes(1_000_000) < 1_000_000 * 4);
+  assert.equal(bytes(100_000_000), bytes(5_000_000));
+});
