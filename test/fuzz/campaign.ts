@@ -6,6 +6,7 @@
  *
  * Imports fast-check, record/pcap, differences, engine-witness, script, traffic, verdicts, witness, the kinds of traffic.
  */
+import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -13,8 +14,8 @@ import { writePcap } from '../record/pcap.js';
 import { comparable } from './differences.js';
 import { EngineWitness } from './engine-witness.js';
 import { type Script, ScriptArbitrary } from './script.js';
-import type { Actions, Traffic } from './traffic.js';
-import { type Difference, firstDifference } from './verdicts.js';
+import { type Actions, CLEAR, type Traffic } from './traffic.js';
+import { isSame, type Verdicts } from './verdicts.js';
 import type { Witness } from './witness.js';
 
 /** A kind of traffic. */
@@ -57,11 +58,22 @@ function capture(path: string, { packets }: Traffic): void {
   );
 }
 
-function describe(traffic: Traffic, { packet, expected, actual }: Difference, witness: string): string {
-  const { passes = [], timeMs = 0 } = traffic.packets[packet] ?? {};
-  const what =
-    packet < traffic.packets.length ? `packet ${packet + 1}, at ${timeMs} ms, actions ${passes}` : 'the dump';
-  return `${what}\n  ${witness}: ${expected}\n  flowshard: ${actual}`;
+/** A line per packet: when it came, what it passed, and what was said of it. */
+function account({ packets }: Traffic, actions: Actions, expected: Verdicts, actual: Verdicts): string {
+  const named = (action: number) => {
+    if (action === CLEAR) return 'ct_clear';
+    return JSON.stringify(actions[action], (_, value) =>
+      typeof value === 'bigint' ? `0x${value.toString(16)}` : value,
+    );
+  };
+  return packets
+    .map(({ timeMs, passes }, packet) => {
+      const said = [expected.text(packet), actual.text(packet)];
+      const what = `${packet + 1}: ${timeMs} ms, ${passes.map(named).join(' then ')}\n`;
+      return `${what}   ${said[0]}\n${said[0] === said[1] ? '' : `   flowshard: ${said[1]}\n`}`;
+    })
+    .join('')
+    .concat(`expected: ${expected.dump.join('\n          ')}\n   actual: ${actual.dump.join('\n          ')}\n`);
 }
 
 /** Leaves out what packets the difference does not need. */
@@ -78,38 +90,34 @@ async function reduced(whole: Traffic, differs: (traffic: Traffic) => Promise<bo
 }
 
 /** @throws Error at the first difference */
-export async function run({
-  kind,
-  witness,
-  filter = comparable,
-  seed,
-  packets,
-  directory = tmpdir(),
-}: Campaign): Promise<Outcome> {
+export async function run(campaign: Campaign): Promise<Outcome> {
+  const { kind, witness, filter = comparable, seed, packets, directory = tmpdir() } = campaign;
   const engine = new EngineWitness(kind.actions);
   let compared = 0;
   let cases = 0;
-  const difference = async (traffic: Traffic) => {
-    const expected = await witness.judge(traffic);
+  const judge = async (traffic: Traffic) => {
     compared += traffic.packets.length;
     cases++;
-    return firstDifference(expected, await engine.judge(traffic));
+    const expected = await witness.judge(traffic);
+    const actual = await engine.judge(traffic);
+    return { expected, actual, same: isSame(expected, actual) };
   };
   for (let round = seed; compared < packets; round++) {
     const property = fc.asyncProperty(new ScriptArbitrary(kind.maxSteps), async script => {
-      return (await difference(filter(kind.traffic(script)))) === undefined;
+      return (await judge(filter(kind.traffic(script)))).same;
     });
     const numRuns = Math.min(CASES_PER_SEED, Math.ceil((packets - compared) / USUAL_PACKETS));
-    const details = await fc.check(property, { seed: round, numRuns });
-    if (!details.failed) continue;
-    const [script] = details.counterexample ?? [];
-    if (script === undefined) throw new Error(`${kind.name}, seed ${round}: no counterexample`);
-    const traffic = await reduced(filter(kind.traffic(script)), async one => (await difference(one)) !== undefined);
-    const found = await difference(traffic);
-    const path = join(directory, `flowshard-${kind.name}-${round}.pcap`);
-    capture(path, traffic);
-    const text = found === undefined ? 'a difference that does not come again' : describe(traffic, found, witness.name);
-    throw new Error(`${kind.name}, seed ${round}, after ${compared} packets; ${path}:\n${text}`);
+    const { failed, counterexample } = await fc.check(property, { seed: round, numRuns });
+    if (!failed || counterexample === null) continue;
+    const whole = filter(kind.traffic(counterexample[0]));
+    const traffic = await reduced(whole, async one => !(await judge(one)).same);
+    const { expected, actual } = await judge(traffic);
+    const path = join(directory, `flowshard-${kind.name}-${round}`);
+    const text = `${kind.name}, seed ${round}: ${witness.name} and flowshard differ\n`;
+    capture(`${path}.pcap`, traffic);
+    const said = text + account(traffic, kind.actions, expected, actual);
+    writeFileSync(`${path}.txt`, said);
+    throw new Error(`${said}${path}.pcap`);
   }
   await engine.close();
   return { packets: compared, cases };

@@ -1,14 +1,24 @@
 /**
- * UDP, SCTP, ICMP and protocols without ports, over both families, from a script; and ICMP errors that quote a packet
+ * UDP, TCP segments without much of a plan, ICMP and protocols without ports, over both families, from a script; and ICMP errors that quote a packet
  * sent before, one that never was, or one that is cut short or has a byte changed.
  *
  * Imports script, traffic, writer.
  */
 import { type Script, STEP_WORDS, stepsOf } from './script.js';
 import { COMMIT_PASS, type Traffic, type TrafficPacket } from './traffic.js';
-import { address, datagramBytes, type Ends, ETHERNET_BYTES, icmpBytes, PROTOCOL, packet, swapped } from './writer.js';
+import {
+  address,
+  datagramBytes,
+  type Ends,
+  ETHERNET_BYTES,
+  icmpBytes,
+  PROTOCOL,
+  packet,
+  segmentBytes,
+  swapped,
+} from './writer.js';
 
-const HOSTS = 4;
+const HOSTS = [1, 2, 3];
 const SOME_PORTS = [1000, 53, 1000, 1000, 53, 69, 0, 65535];
 const SOME_LENGTHS = [0, 1, 7, 100];
 const SOME_IDS = [0x1234, 0x1235, 0];
@@ -21,6 +31,10 @@ const SOME_PAUSES = [1, 1000, 29_999, 30_000, 59_999, 60_000, 120_000];
 /** How much of a packet an error quotes: the lengths at which something is whole, and one byte less. */
 const SOME_CUTS = [2000, 28, 27, 20, 19, 24, 40, 39, 48, 47, 60, 59, 8, 0];
 const SOME_PROTOCOLS = [PROTOCOL.GRE, 50, 2, 0, 255, 89];
+const SYN = 0x02;
+/** SYN, SYN+ACK, ACK, FIN+ACK, RST. */
+const SOME_FLAGS = [SYN, 0x12, 0x10, 0x10, 0x11, 0x04];
+const SOME_SEQUENCES = [1000, 1001, 1002];
 const MAX_SENT = 24;
 
 function pick<T>(list: readonly T[], word: number): T {
@@ -33,37 +47,51 @@ interface Sent {
   readonly bytes: Uint8Array;
 }
 
+/** Who takes part: hosts by the last byte of their address, ports, and what packets pass. Words are random. */
+export interface Cast {
+  hosts(word: number): { readonly src: number; readonly dst: number };
+  ports(word: number, src: number): { readonly sport: number; readonly dport: number };
+  passes(word: number, isIpv6: boolean, protocol: number, src: number): readonly number[];
+}
+
+/** Everybody sends to everybody, by any port. */
+export const EVERYBODY: Omit<Cast, 'passes'> = {
+  hosts: word => ({ src: pick(HOSTS, word), dst: pick(HOSTS, word >>> 4) }),
+  ports: word => ({ sport: pick(SOME_PORTS, word), dport: pick(SOME_PORTS, word >>> 8) }),
+};
+
 class Play {
   readonly packets: TrafficPacket[] = [];
   readonly #sent: Sent[] = [];
-  readonly #hosts: number;
+  readonly #cast: Cast;
+  #passWord = 0;
   #nowMs = 0;
 
-  constructor(common: Uint32Array) {
-    this.#hosts = 2 + (common[0] % (HOSTS - 1));
+  constructor(cast: Cast) {
+    this.#cast = cast;
   }
 
   step(row: Uint32Array): void {
     const [kind, who, a, b, c, time] = row;
     if (time % 12 === 11) this.#nowMs += pick(SOME_PAUSES, time >>> 4);
     else this.#nowMs += (time >>> 4) % 3;
+    this.#passWord = time >>> 8;
     const isIpv6 = who % 2 === 1;
-    const one = { src: this.#host(isIpv6, who >>> 1), dst: this.#host(isIpv6, who >>> 4) };
+    const { src, dst } = this.#cast.hosts(who >>> 1);
+    const one = { src: address(isIpv6, src), dst: address(isIpv6, dst) };
+    const ports = this.#cast.ports(a, src);
     // biome-ignore format: a table
-    switch (kind % 14) {
-      case 0: case 1: this.#send(one, PROTOCOL.UDP, datagramBytes(pick(SOME_PORTS, a), pick(SOME_PORTS, b), pick(SOME_LENGTHS, c)), c); break;
+    switch (kind % 16) {
+      case 0: case 1: this.#send(one, PROTOCOL.UDP, datagramBytes(ports.sport, ports.dport, pick(SOME_LENGTHS, c)), c); break;
       case 2: case 3: this.#send(one, isIpv6 ? PROTOCOL.ICMPV6 : PROTOCOL.ICMP, query(isIpv6, a, b), c); break;
       case 4: case 12: case 13: this.#answer(a, b); break;
       case 5: case 6: case 7: this.#error(one, a, b, c); break;
       case 8: this.#send(one, pick(SOME_PROTOCOLS, a), new Uint8Array(pick(SOME_LENGTHS, b)), 0); break;
       case 9: this.#send(one, isIpv6 ? PROTOCOL.ICMP : PROTOCOL.ICMPV6, query(!isIpv6, a, b), c); break;
       case 10: this.#again(a); break;
+      case 14: case 15: this.#send(one, PROTOCOL.TCP, segment(ports, b, c), c >>> 4); break;
       default: this.#foreignError(one, a, b, c);
     }
-  }
-
-  #host(isIpv6: boolean, word: number): Uint8Array {
-    return address(isIpv6, 1 + (word % this.#hosts));
   }
 
   /** @param spoil its low bits decide whether, and how, a checksum goes wrong or missing */
@@ -73,7 +101,8 @@ class Play {
     if (spoil % 16 === 15 && message.length > 2)
       frame[l4 + ((spoil >>> 4) % message.length)] ^= 1 << ((spoil >>> 12) % 8);
     if (spoil % 16 === 14 && protocol === PROTOCOL.UDP) frame.fill(0, l4 + 6, l4 + 8);
-    this.packets.push({ frame, timeMs: this.#nowMs, passes: COMMIT_PASS });
+    const passes = this.#cast.passes(this.#passWord, ends.src.length === 16, protocol, ends.src[ends.src.length - 1]);
+    this.packets.push({ frame, timeMs: this.#nowMs, passes });
     this.#sent.push({ ends, bytes: frame.subarray(ETHERNET_BYTES) });
     if (this.#sent.length > MAX_SENT) this.#sent.shift();
   }
@@ -127,6 +156,12 @@ class Play {
   }
 }
 
+function segment(ports: { readonly sport: number; readonly dport: number }, b: number, c: number): Uint8Array {
+  const sequence = { seq: pick(SOME_SEQUENCES, b), ack: pick(SOME_SEQUENCES, b >>> 8) };
+  const flags = pick(SOME_FLAGS, c);
+  return segmentBytes({ ...ports, ...sequence, flags, window: 1000, options: [], length: flags === SYN ? 0 : c % 3 });
+}
+
 function query(isIpv6: boolean, a: number, b: number): Uint8Array {
   const list = isIpv6 ? QUERIES6 : QUERIES;
   // Half of them are what everybody sends.
@@ -140,10 +175,15 @@ function error(isIpv6: boolean, word: number, quoted: Uint8Array): Uint8Array {
   return icmpBytes(type, (word >>> 6) % 16, 0, quoted);
 }
 
-export function datagramTraffic(script: Script): Traffic {
-  const play = new Play(script.subarray(0, STEP_WORDS));
+/** What the members of a cast send each other. */
+export function playOf(script: Script, cast: Cast): Traffic {
+  const play = new Play(cast);
   for (let step = 1; step < stepsOf(script); step++) {
     play.step(script.subarray(step * STEP_WORDS, (step + 1) * STEP_WORDS));
   }
   return { packets: play.packets, checksSequence: true };
+}
+
+export function datagramTraffic(script: Script): Traffic {
+  return playOf(script, { ...EVERYBODY, passes: () => COMMIT_PASS });
 }

@@ -23,6 +23,10 @@ const MAX_CONNECTIONS = 2048;
 
 const ADDRESS_WORDS = 4;
 
+function isOneAction(passes: readonly number[] | undefined): boolean {
+  return passes?.length === 1 && passes[0] !== CLEAR;
+}
+
 export class EngineWitness implements Witness {
   readonly name = 'flowshard';
   readonly #engine = new LocalEngine({ maxConnections: MAX_CONNECTIONS });
@@ -55,8 +59,8 @@ export class EngineWitness implements Witness {
     do {
       const { frame, timeMs, passes: own } = packets[first + batch.length];
       if (!batch.add(frame, timeMs, { action: own[0] ?? 0 })) break;
-    } while (passes.length === 1 && packets[first + batch.length]?.passes.length === 1);
-    if (passes.length === 1) this.#engine.execute(batch);
+    } while (isOneAction(passes) && isOneAction(packets[first + batch.length]?.passes));
+    if (isOneAction(passes)) this.#engine.execute(batch);
     else this.#pass(passes);
     for (let index = 0; index < batch.length; index++) this.#read(packets, first, index, verdicts);
     return batch.length;
@@ -79,6 +83,9 @@ export class EngineWitness implements Witness {
     const from = index * PACKET_WORDS;
     const row = (first + index) * VERDICT_WORDS;
     words[row + VERDICT.PRESENT] = 1;
+    const start = rows[from + PACKET.FRAME_OFFSET];
+    const left = bytes.subarray(start, start + rows[from + PACKET.FRAME_LENGTH]);
+    if (Buffer.compare(left, packets[first + index].frame) !== 0) rewritten.set(first + index, left.slice());
     words[row + VERDICT.STATE] = rows[from + PACKET.STATE];
     if (rows[from + PACKET.STATE] === 0) return;
     words[row + VERDICT.ZONE] = rows[from + PACKET.ZONE];
@@ -86,9 +93,6 @@ export class EngineWitness implements Witness {
     for (let word = 0; word < 4; word++) words[row + VERDICT.LABEL + word] = rows[from + PACKET.LABEL + word];
     const protocol = rows[from + PACKET.TUPLE_PROTOCOL];
     words[row + VERDICT.PROTOCOL] = protocol;
-    const start = rows[from + PACKET.FRAME_OFFSET];
-    const left = bytes.subarray(start, start + rows[from + PACKET.FRAME_LENGTH]);
-    if (Buffer.compare(left, packets[first + index].frame) !== 0) rewritten.set(first + index, left.slice());
     if (protocol === 0) return;
     words[row + VERDICT.PORTS] = rows[from + PACKET.TUPLE_PORTS];
     for (let word = (protocol & FAMILY_IPV6) === 0 ? 3 : 0; word < ADDRESS_WORDS; word++) {

@@ -3,6 +3,7 @@
  *
  * Imports campaign for their form, and the kinds.
  */
+import { actionTraffic, NAT_ACTIONS, natTraffic, PLAIN_ACTIONS } from './action-traffic.js';
 import type { Kind } from './campaign.js';
 import { datagramTraffic } from './datagram-traffic.js';
 import { mutatedTraffic } from './mutated-traffic.js';
@@ -13,4 +14,6 @@ export const KINDS: readonly Kind[] = [
   { name: 'tcp', actions: COMMIT_ONLY, maxSteps: 200, traffic: tcpTraffic },
   { name: 'datagrams', actions: COMMIT_ONLY, maxSteps: 150, traffic: datagramTraffic },
   { name: 'mutated', actions: COMMIT_ONLY, maxSteps: 150, traffic: mutatedTraffic },
+  { name: 'actions', actions: PLAIN_ACTIONS, maxSteps: 100, traffic: actionTraffic },
+  { name: 'nat', actions: NAT_ACTIONS, maxSteps: 100, traffic: natTraffic },
 ];

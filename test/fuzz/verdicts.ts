@@ -47,38 +47,20 @@ export class Verdicts {
   }
 }
 
-export interface Difference {
-  /** Number of the packet from 0 on; the number of packets when the tables differ. */
-  readonly packet: number;
-  readonly expected: string;
-  readonly actual: string;
-}
-
 function sameFrame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   return Buffer.compare(one, other) === 0;
 }
 
-/** The first packet of which two witnesses say different things. */
-export function firstDifference(expected: Verdicts, actual: Verdicts): Difference | undefined {
+/** Whether two witnesses say the same of all packets, and of the table. */
+export function isSame(expected: Verdicts, actual: Verdicts): boolean {
   const { words } = expected;
   for (const packet of expected.untold) {
     actual.words.fill(0, packet * VERDICT_WORDS + VERDICT.PROTOCOL, (packet + 1) * VERDICT_WORDS);
   }
-  for (let word = 0; word < words.length; word++) {
-    if (words[word] !== actual.words[word]) return differenceAt(expected, actual, Math.floor(word / VERDICT_WORDS));
+  for (let word = 0; word < words.length; word++) if (words[word] !== actual.words[word]) return false;
+  for (const packet of [...expected.rewritten.keys(), ...actual.rewritten.keys()]) {
+    if (!sameFrame(expected.rewritten.get(packet), actual.rewritten.get(packet))) return false;
   }
-  const packets = words.length / VERDICT_WORDS;
-  const changed = [...new Set([...expected.rewritten.keys(), ...actual.rewritten.keys()])].sort((a, b) => a - b);
-  for (const packet of changed) {
-    if (!sameFrame(expected.rewritten.get(packet), actual.rewritten.get(packet))) {
-      return differenceAt(expected, actual, packet);
-    }
-  }
-  const dumps = [expected.dump, actual.dump].map(dump => dump.join('\n'));
-  return dumps[0] === dumps[1] ? undefined : { packet: packets, expected: dumps[0], actual: dumps[1] };
-}
-
-function differenceAt(expected: Verdicts, actual: Verdicts, packet: number): Difference {
-  return { packet, expected: expected.text(packet), actual: actual.text(packet) };
+  return expected.dump.join('\n') === actual.dump.join('\n');
 }
