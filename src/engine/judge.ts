@@ -166,8 +166,8 @@ export function judgePacket(
   // A packet that comes from another zone starts afresh.
   let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
   let reason: number = NO_REASON;
-  let isReply = (state & RPL) !== 0;
   let record = state === 0 ? NONE : judgedConnection(tracker, packets, packet, region, flags);
+  let isReply = record !== NONE && isReplyOf(tracker, record, base, key);
   if (record === NONE) {
     const wasTranslated = (state & TRANSLATED) !== 0;
     let found = findPacket(tracker, index, region, key, wasTranslated);
@@ -232,6 +232,15 @@ function judgedConnection(
   const isOurs = record > NONE && record <= map.regions * map.recordsPerRegion && (flags & ACTION_FORCE) === 0;
   if (!isOurs || regionOfRecord(map, record) !== region || !isLive(map, record)) return NONE;
   return words[recordAt(map, record) + GENERATION] === packets[packet + P_GENERATION] ? record : NONE;
+}
+
+/**
+ * True when a judged packet travels in the reply direction of its connection. Its ct_state does not always tell: a SYN
+ * from the other side is `new`, and what is invalid has no direction.
+ */
+function isReplyOf(tracker: Tracker, record: number, base: number, key: number): boolean {
+  const found = checkCandidateLocked(tracker, record, base, key, tracker.facts[base + HASH]);
+  return found > 0 && (found & 1) === 1;
 }
 
 /**

@@ -422,6 +422,20 @@ table=1,priority=0,actions=drop
     ),
   },
   {
+    title: 'a SYN from the other side, looked up first and translated later, goes back to the client',
+    flows: `
+table=0,priority=100,ip,nw_src=10.1.0.2,actions=ct(commit,nat(src=10.9.9.9),table=250)
+table=0,priority=90,ip,actions=ct(table=1)
+table=0,priority=0,actions=goto_table:250
+table=1,ip,actions=ct(nat,table=250)
+`,
+    steps: now(
+      clientSegment(SNAT_TCP, { flags: 'S' }),
+      serverSegment(SNAT_TCP, { flags: 'S' }),
+      serverSegment(SNAT_TCP, { flags: 'SR' }),
+    ),
+  },
+  {
     title: 'simultaneous open, and a connection to oneself',
     flows: gateway('nat(src=10.9.9.9)'),
     steps: now(
