@@ -8,6 +8,14 @@ export type { ConnectionFilter, TupleFilter } from './control/filter.js';
 export { FilterError, parseFilter } from './control/filter-text.js';
 export { flushConnections } from './control/flush.js';
 export { type FormatOptions, formatConnection, protocolName } from './control/format.js';
+export {
+  type FamilyStatus,
+  type FragmentStatus,
+  formatFragmentStatus,
+  fragmentStatus,
+  type HeldDatagram,
+  heldDatagrams,
+} from './control/fragments.js';
 export { formatConnectionJson, type JsonConnection, type JsonTuple, jsonConnection } from './control/json.js';
 export { formatStatistics, type StatisticsFormat } from './control/statistics-text.js';
 export type { CtAction } from './engine/action.js';
@@ -15,12 +23,14 @@ export { PacketBatch, type PacketHints } from './engine/batch.js';
 export { classCounts } from './engine/classes.js';
 export type { Counters, EventName } from './engine/counters.js';
 export { Engine } from './engine/engine.js';
+export type { Family, FragmentSettings } from './engine/fragment-settings.js';
 export { LocalEngine } from './engine/local.js';
 export type { EngineOptions, TableOptions } from './engine/options.js';
 export { PACKET, PACKET_WORDS } from './engine/packet.js';
 export type { FlowRules } from './engine/pipeline.js';
 export { PROFILES, type ProfileName, type Rate, type TablePolicy, type ZonePolicy } from './engine/policy.js';
 export type { Producer } from './engine/producer.js';
+export type { ReleasedPackets } from './engine/released.js';
 export type { Settings } from './engine/settings.js';
 export type { ProtocolKind, Statistics } from './engine/statistics.js';
 export { FlowError } from './flows/index.js';

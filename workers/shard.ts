@@ -3,16 +3,21 @@
  *
  * No rules live here: see src/engine/process.ts. Started by src/engine/engine.ts through Piscina.
  */
+import { wallClockMs } from '../src/engine/clock.js';
 import type { ShardTask } from '../src/engine/engine.js';
 import { histogramRow, recordDuration } from '../src/engine/histogram.js';
 import { attachMemory, CONTROL } from '../src/engine/memory.js';
 import { Pipeline } from '../src/engine/pipeline.js';
 import { processPackets } from '../src/engine/process.js';
+import { attachReassembly } from '../src/engine/reassembly.js';
+import { isReleasing, settleFragments } from '../src/engine/release.js';
 import { attachRing, processed, produced, publishProcessed, type Ring, waitForProduced } from '../src/engine/ring.js';
 import { createTracker, MAX_BATCH, type Tracker } from '../src/engine/tracker.js';
 
 /** How long to sleep at a time when there is nothing to do; a producer that publishes wakes the shard sooner. */
 const IDLE_MS = 1000;
+/** The same while fragments wait for room in the ring through which they come back. */
+const RELEASING_MS = 5;
 
 /** The flow rules of the shard, if it has any; their actions are defined already, in the order in which they come. */
 function pipelineOf(task: ShardTask, tracker: Tracker, ring: Ring): Pipeline | undefined {
@@ -24,7 +29,7 @@ function pipelineOf(task: ShardTask, tracker: Tracker, ring: Ring): Pipeline | u
 export default function runShard(task: ShardTask): void {
   const memory = attachMemory(task.memory);
   const ring = attachRing(task.ring);
-  const tracker = createTracker(memory, task.owner);
+  const tracker = createTracker(memory, task.owner, attachReassembly(task.fragments));
   tracker.frames = ring.frames;
   const pipeline = pipelineOf(task, tracker, ring);
   const latency = task.latency === undefined ? undefined : histogramRow(task.latency.buffer, task.latency.row);
@@ -35,7 +40,9 @@ export default function runShard(task: ShardTask): void {
     if (waiting === 0) {
       const stops = Atomics.load(memory.control, CONTROL.STOP); // packets published before the wish are seen below
       if (stops === 1 && produced(ring) === done) return;
-      waitForProduced(ring, done, IDLE_MS);
+      if (memory.control[CONTROL.IS_WALL_CLOCK] === 1) tracker.now[0] = wallClockMs();
+      settleFragments(tracker);
+      waitForProduced(ring, done, isReleasing(tracker) ? RELEASING_MS : IDLE_MS);
       continue;
     }
     const first = done & (ring.capacity - 1);

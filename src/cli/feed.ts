@@ -6,15 +6,17 @@
  * waits. Every wait has a limit, and now and then the event loop gets its turn, so that a signal or the failure of a
  * worker is noticed.
  *
- * Imports capture-clock, frame, frame-writer, verdicts, engine/, pcap/. Imported by replay.
+ * Imports capture-clock, frame, frame-writer, held, verdicts, engine/, pcap/. Imported by replay.
  */
 import { setImmediate as eventLoop, setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '../engine/engine.js';
+import { PACKET } from '../engine/packet.js';
 import type { CaptureReader } from '../pcap/reader.js';
 import type { CaptureClock } from './capture-clock.js';
 import { FrameHints } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
-import type { VerdictSink } from './verdicts.js';
+import type { HeldVerdicts } from './held.js';
+import { isHeld } from './verdicts.js';
 
 /** Packets that are pushed between two looks at the verdicts. Fewer wake the shards too often, more leave the cache. */
 const BURST = 128;
@@ -63,7 +65,7 @@ export class Feed {
 
   readonly #reader: CaptureReader;
   readonly #engine: Engine;
-  readonly #sink: VerdictSink;
+  readonly #sink: HeldVerdicts;
   readonly #options: FeedOptions;
   readonly #hints = new FrameHints();
   #view: DataView;
@@ -74,7 +76,7 @@ export class Feed {
   #turnedMs = 0;
   #idleRounds = 0;
 
-  constructor(reader: CaptureReader, engine: Engine, sink: VerdictSink, options: FeedOptions) {
+  constructor(reader: CaptureReader, engine: Engine, sink: HeldVerdicts, options: FeedOptions) {
     this.#reader = reader;
     this.#engine = engine;
     this.#sink = sink;
@@ -105,6 +107,8 @@ export class Feed {
       await this.#turnIfDue();
     }
     await this.#settle();
+    await this.#takeLateReleased();
+    this.#sink.end();
   }
 
   /** Pushes up to BURST packets. @returns why it stopped */
@@ -183,10 +187,34 @@ export class Feed {
     for (let at = producer.peek(); at >= 0; at = producer.peek()) {
       sink.verdict(producer.verdicts, at, producer.shard);
       frames?.left(producer.verdicts, at, producer.frameBytes);
+      const wasHeld = isHeld(producer.verdicts, at);
       producer.release();
+      if (wasHeld) this.#takeReleased(this.judged);
       this.judged++;
     }
     return this.judged !== before;
+  }
+
+  /** Hands on the fragments that came back with packet `number` of the capture, or before it. */
+  #takeReleased(number: number): void {
+    const { released } = this.#engine;
+    const { frames } = this.#options;
+    for (let at = released.peek(); at >= 0; at = released.peek()) {
+      if (((released.packets[at + PACKET.COMPLETED_BY] - number) | 0) > 0) return;
+      this.#sink.released(released.packets, at, released.shard);
+      frames?.released(released.packets, at, released.frameBytes);
+      released.release();
+    }
+  }
+
+  /** Fragments whose ring was full come a little later. */
+  async #takeLateReleased(): Promise<void> {
+    this.#takeReleased(this.judged);
+    while (this.#engine.released.isMoreToCome) {
+      await sleep(1);
+      this.#takeReleased(this.judged);
+      await this.#turnIfDue();
+    }
   }
 
   /** Waits for the verdicts of all packets and hands them on. */

@@ -2,12 +2,14 @@
  * `--write`: the frames as they leave the engine, as a capture.
  *
  * A frame keeps the time at which it was captured and the link type of the capture. With flow tables a packet that went
- * out by no port is left out, and one that went out by several is written as it left last.
+ * out by no port is left out, and one that went out by several is written as it left last. A fragment is written when its
+ * datagram is whole, with the time of the fragment that made it so.
  *
- * Imports engine/packet, pcap/writer. Imported by feed and replay.
+ * Imports verdicts, engine/packet, pcap/writer. Imported by feed and replay.
  */
 import { PACKET } from '../engine/packet.js';
 import { CaptureWriter } from '../pcap/writer.js';
+import { isHeld } from './verdicts.js';
 
 export class FrameWriter {
   readonly #path: string;
@@ -47,10 +49,20 @@ export class FrameWriter {
   /** It comes out: the words of PACKET from `at` on, and the memory of its frame. */
   left(words: Int32Array, at: number, bytes: Uint8Array): void {
     const place = this.#left++ & (this.#times.length - 1);
-    if (this.#needsOutput && words[at + PACKET.OUTPUTS] === 0) return;
+    if ((this.#needsOutput || isHeld(words, at)) && words[at + PACKET.OUTPUTS] === 0) return;
     const start = words[at + PACKET.FRAME_OFFSET];
     const end = start + words[at + PACKET.FRAME_LENGTH];
     this.#writer?.write(this.#times[place], bytes, start, end, this.#lengths[place]);
+  }
+
+  /** A fragment comes back, together with the packet that came out last: its time is when it leaves. */
+  released(words: Int32Array, at: number, bytes: Uint8Array): void {
+    if (this.#needsOutput && words[at + PACKET.OUTPUTS] === 0) return;
+    const start = words[at + PACKET.FRAME_OFFSET];
+    const length = words[at + PACKET.FRAME_LENGTH];
+    const timeMs = this.#times[(this.#left - 1) & (this.#times.length - 1)];
+    // A frame that was cut when it was captured is not held.
+    this.#writer?.write(timeMs, bytes, start, start + length, length);
   }
 
   /** Writes what is left and closes the file; an empty capture when no packet came. */

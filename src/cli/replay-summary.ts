@@ -13,13 +13,15 @@ import { formatCount, formatDuration, formatShare } from './numbers.js';
 import { formatBytes } from './progress.js';
 import { section } from './section.js';
 import type { ProtocolCount } from './table-text.js';
-import type { VerdictSink } from './verdicts.js';
+import { HELD_STATE, isHeld, type VerdictSink } from './verdicts.js';
 
 const STATES = 256;
+/** In place of a state: fragments that have not come back. */
+const HELD = STATES;
 
 /** Counts verdicts. */
 export class Tally implements VerdictSink {
-  readonly states = new Float64Array(STATES);
+  readonly states = new Float64Array(STATES + 1);
   readonly reasons = new Float64Array(REASON_COUNT);
   readonly shards: Float64Array;
 
@@ -30,7 +32,7 @@ export class Tally implements VerdictSink {
   pushed(): void {}
 
   verdict(words: Int32Array, at: number, shard: number): void {
-    this.states[words[at + PACKET.STATE] & (STATES - 1)]++;
+    this.states[isHeld(words, at) ? HELD : words[at + PACKET.STATE] & (STATES - 1)]++;
     this.reasons[words[at + PACKET.REASON]]++;
     this.shards[shard]++;
   }
@@ -80,7 +82,7 @@ function verdictLines(feed: Feed, tally: Tally): string[] {
   const states = ranked(tally.states).map(([state, packets]) => [
     formatCount(packets),
     formatShare(packets, feed.judged),
-    formatCtState(state),
+    state === HELD ? HELD_STATE : formatCtState(state),
   ]);
   const reasons = ranked(tally.reasons)
     .filter(([code]) => code !== REASON.none)

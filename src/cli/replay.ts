@@ -19,6 +19,7 @@ import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
 import { FrameWriter } from './frame-writer.js';
+import { HeldVerdicts } from './held.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { wholeNumber } from './numbers.js';
@@ -179,7 +180,7 @@ class Replay {
     const underWay = engine.shards * RING_PACKETS;
     this.#frames =
       flags.write === undefined ? undefined : new FrameWriter(flags.write, underWay, flags.flows !== undefined);
-    this.#feed = new Feed(reader, engine, this.#sink(), {
+    this.#feed = new Feed(reader, engine, new HeldVerdicts(this.#sink(), underWay), {
       clock: this.#clock,
       action: flags.flows === undefined ? engine.defineAction({ zone: flags.zone, commit: flags.commit }) : undefined,
       isFenced: engine.shards > 1 && (flags.flows !== undefined || hasZoneLimits(flags)),

@@ -8,7 +8,7 @@ import { formatIpv4, formatIpv6 } from '../control/address.js';
 import { protocolName } from '../control/format.js';
 import { readLabel } from '../engine/batch.js';
 import { PACKET } from '../engine/packet.js';
-import { reasonName } from '../reason.js';
+import { REASON, reasonName } from '../reason.js';
 import { formatCtState } from '../track/state.js';
 import { FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import type { LineWriter } from './line-writer.js';
@@ -30,7 +30,16 @@ export const NO_SINK: VerdictSink = {
   flush() {},
 };
 
+/** What a fragment has for a state whose datagram never became whole. */
+export const HELD_STATE = 'held';
+
 const STATE_TEXTS = Array.from({ length: 256 }, (_, state) => Buffer.from(`: ${formatCtState(state)}\n`));
+const HELD_TEXT = Buffer.from(`: ${HELD_STATE}\n`);
+
+/** Whether a packet is a fragment that has not come back. */
+export function isHeld(words: Int32Array, at: number): boolean {
+  return words[at + PACKET.REASON] === REASON['fragment-held'];
+}
 
 /** `--states`: `N: a|b|c`, the lines of `ovstest test-conntrack pcap`. */
 export class StateLines implements VerdictSink {
@@ -45,7 +54,7 @@ export class StateLines implements VerdictSink {
 
   verdict(words: Int32Array, at: number): void {
     this.#writer.number(++this.#number);
-    this.#writer.bytes(STATE_TEXTS[words[at + PACKET.STATE] & 0xff]);
+    this.#writer.bytes(isHeld(words, at) ? HELD_TEXT : STATE_TEXTS[words[at + PACKET.STATE] & 0xff]);
   }
 
   flush(): void {
@@ -78,7 +87,7 @@ export class JsonLines implements VerdictSink {
 
   verdict(words: Int32Array, at: number, shard: number): void {
     const time = formatSeconds(this.#times[this.#number & (this.#times.length - 1)]);
-    const state = formatCtState(words[at + PACKET.STATE]);
+    const state = isHeld(words, at) ? HELD_STATE : formatCtState(words[at + PACKET.STATE]);
     const reason = reasonName(words[at + PACKET.REASON]);
     this.#number++;
     this.#writer.text(

@@ -17,6 +17,8 @@ import { PACKET, PACKET_WORDS } from './packet.js';
 import { type FlowRules, Pipeline } from './pipeline.js';
 import { applyProfile } from './policy.js';
 import { Producer } from './producer.js';
+import { createReassemblyMemory, type ReassemblyHandle } from './reassembly.js';
+import { ReleasedPackets } from './released.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
@@ -41,6 +43,7 @@ const MAX_WAITING = 1024;
 export interface ShardTask {
   readonly memory: MemoryHandle;
   readonly ring: SharedArrayBuffer;
+  readonly fragments: ReassemblyHandle;
   readonly owner: number;
   /** Where it records how long batches take, if that is asked for. */
   readonly latency: { readonly buffer: SharedArrayBuffer; readonly row: number } | undefined;
@@ -73,6 +76,10 @@ export class Engine {
   readonly tracker: Tracker;
   /** Feeds the shards directly. Not to be mixed with execute() calls that are under way. */
   readonly producer: Producer;
+  /** Fragments that come back with the verdict of their datagram. */
+  readonly released: ReleasedPackets;
+  /** Where the shards hold fragments. */
+  readonly fragmentMemory: readonly ReassemblyHandle[];
   readonly #rings: readonly Ring[];
   readonly #pool: Piscina;
   readonly #latency: SharedArrayBuffer | undefined;
@@ -93,6 +100,8 @@ export class Engine {
     this.#rings = rings.map(attachRing);
     const { control } = this.memory;
     this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1]);
+    this.fragmentMemory = rings.map(() => createReassemblyMemory(options.fragmentBytes));
+    this.released = new ReleasedPackets(this.fragmentMemory);
     const threads = options.shards + 1;
     this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
     const memory = handleOf(this.memory);
@@ -100,7 +109,8 @@ export class Engine {
     this.#latency = options.measuresLatency ? createHistograms(options.shards) : undefined;
     rings.forEach((ring, shard) => {
       const latency = this.#latency && { buffer: this.#latency, row: shard };
-      const task: ShardTask = { memory, ring, owner: FIRST_SHARD_OWNER + shard, latency, flows };
+      const owner = FIRST_SHARD_OWNER + shard;
+      const task: ShardTask = { memory, ring, fragments: this.fragmentMemory[shard], owner, latency, flows };
       this.#start(`shard ${shard}`, task, SHARD_FILE);
     });
     const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
@@ -206,7 +216,17 @@ export class Engine {
     const timeMs = times[(at + PACKET.TIME) >>> 1];
     const known = packets[at + PACKET.INPUT];
     const l3 = packets[at + PACKET.L3_OFFSET];
-    return this.producer.tryPush(bytes, frames, start, end, known, l3, timeMs, packets[at + PACKET.ACTION], index);
+    return this.producer.tryPush(
+      bytes,
+      frames,
+      start,
+      end,
+      known,
+      l3,
+      timeMs,
+      packets[at + PACKET.ACTION],
+      packets[at + PACKET.COOKIE],
+    );
   }
 
   /** Copies the verdicts that are there into the batch, from packet `read` on. @returns how many */

@@ -54,7 +54,7 @@ import { holdRegion } from './hold.js';
 import { judgePacket } from './judge.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
-import type { Reassembly } from './reassembly.js';
+import { MAX_HELD_FRAME, type Reassembly } from './reassembly.js';
 import { countFragments, dropFragments, expireFragments, FATE, queueReleased } from './release.js';
 import { ROW, ROW_WORDS, type Tracker, WHOLE_ROW } from './tracker.js';
 import { rejectPacket } from './verdict.js';
@@ -85,6 +85,7 @@ export function judgeFragment(
   const { facts, reassembly } = tracker;
   const base = index * ROW_WORDS;
   tracker.now[0] = times[(packet + TIME) >>> 1];
+  if (reassembly !== undefined && !reassembly.isPiped) reassembly.cause = packets[packet + PACKET.COOKIE];
   const isFirst = isFirstIpv4(tracker, base);
   const reason = reassembly === undefined ? NO_REASON : holdFragment(tracker, reassembly, packets, packet, index);
   if (reason === REASON['fragment-held']) return;
@@ -236,6 +237,7 @@ function makeRoom(
   while (Atomics.load(control, CONTROL.FRAGMENTS) >= most) {
     if (!evict(tracker, reassembly, NONE, datagram)) return REASON['fragment-limit'];
   }
+  if (bytes > MAX_HELD_FRAME) return REASON['fragment-memory'];
   const blocks = blocksFor(bytes);
   while (freeBlocks(store) < blocks) {
     if (!evict(tracker, reassembly, NONE, datagram)) return REASON['fragment-memory'];
@@ -311,6 +313,7 @@ function completeDatagram(
     const itemStart = itemAt(fragments, fragment);
     for (let word: number = STATE; word < OUTPUTS; word++) words[itemStart + HELD.ROW + word] = row[word];
     store.doubles[(itemStart + HELD.ROW + TIME) >>> 1] = tracker.now[0];
+    words[itemStart + HELD.ROW + PACKET.COMPLETED_BY] = reassembly.cause;
     fragment = words[itemStart + HELD.LINK];
   }
   if (reassembly.isPiped) reassembly.completed = first;

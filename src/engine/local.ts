@@ -12,7 +12,7 @@ import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
 import { Pipeline } from './pipeline.js';
 import { applyProfile } from './policy.js';
 import { processPackets } from './process.js';
-import { attachReassembly, createReassemblyMemory } from './reassembly.js';
+import { attachReassembly, createReassemblyMemory, type ReassemblyHandle } from './reassembly.js';
 import { ReleasedPackets } from './released.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
@@ -26,6 +26,8 @@ export class LocalEngine {
   readonly tracker: Tracker;
   /** Fragments that come back with the verdict of their datagram. */
   readonly released: ReleasedPackets;
+  /** Where fragments are held. */
+  readonly fragmentMemory: readonly ReassemblyHandle[];
   readonly #cursor = createSweepCursor();
   readonly #pipeline: Pipeline | undefined;
 
@@ -36,12 +38,9 @@ export class LocalEngine {
     applyProfile(this.memory, resolved.profile);
     this.settings = new Settings(this.memory);
     const fragments = createReassemblyMemory(resolved.fragmentBytes);
-    this.released = new ReleasedPackets([fragments.released]);
-    this.tracker = createTracker(
-      this.memory,
-      1,
-      resolved.flows === undefined ? attachReassembly(fragments) : undefined,
-    );
+    this.fragmentMemory = [fragments];
+    this.released = new ReleasedPackets(this.fragmentMemory);
+    this.tracker = createTracker(this.memory, 1, attachReassembly(fragments));
     if (resolved.flows !== undefined) {
       this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>
         this.defineAction(action),

@@ -31,6 +31,7 @@ const PACKET_FIELDS = [
   ['GENERATION', 27, 'generation of that record'],
   ['OUTPUTS', 28, 'with flow tables: how many times the packet left; frame and row are as it left last'],
   ['OUTPUT', 29, '… and by which port'],
+  ['COMPLETED_BY', 30, 'of a fragment that comes back: COOKIE of the packet that made its datagram whole'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const PACKET = Object.fromEntries(PACKET_FIELDS.map(([name, word]) => [name, word])) as Readonly<

@@ -3,11 +3,14 @@
  * on the spot, and the packet's row says in the end where it went.
  *
  * A packet runs to its end before the next one begins, as in OVS when packets come one by one: what one commits the
- * next one finds.
+ * next one finds. A fragment waits in the ct() that it comes to; when its datagram is whole, all of its fragments go on
+ * from there, in the order of their offsets, each in the memory of a stage and then to the ring of the released.
  *
- * Imports action, packet, process, tracker, flows/. Imported by local.ts, engine.ts and workers/.
+ * Imports action, departure, packet, process, reassembly, release, stage, tracker, flows/, fragment/. Imported by local.ts, engine.ts and workers/.
  */
+
 import {
+  CT_OUTCOME,
   CT_PARAMETER,
   type CtSpec,
   FLOW_OUTCOME,
@@ -18,16 +21,19 @@ import {
   parseFlows,
   runFlows,
 } from '../flows/index.js';
+import { NONE } from '../fragment/layout.js';
 import type { NatAction } from '../nat/spec.js';
 import { REASON } from '../reason.js';
 import { ACTION as ACTION_WORD, ACTION_WORDS, type CtAction, MAX_ACTIONS } from './action.js';
+import { Departure, type PacketMemory, TRACKING_WORDS } from './departure.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
 import { processPackets } from './process.js';
+import { MAX_HELD_FRAME } from './reassembly.js';
+import { queueReleased, settleFragments } from './release.js';
+import { MAX_STAGES, Stage } from './stage.js';
 import type { Tracker } from './tracker.js';
 
-const { ACTION, STATE, REASON: P_REASON, FRAME_OFFSET, FRAME_LENGTH, OUTPUTS, OUTPUT } = PACKET;
-/** Words of a row from ct_state on: what ct_clear resets, and what is told of a packet as it left. */
-const TRACKING_WORDS = PACKET.OUTPUTS - STATE;
+const { ACTION, STATE, REASON: P_REASON } = PACKET;
 
 /** Rules, and the names that they call ports by. */
 export interface FlowRules {
@@ -75,17 +81,6 @@ function addressText(addresses: Addresses, end: 'min' | 'max'): string {
   return parts.join(addresses.isIpv6 ? ':' : '.');
 }
 
-/** Rows and frames that packets are run in; a ring, or a batch. */
-export interface PacketMemory {
-  readonly packets: Int32Array;
-  readonly times: Float64Array;
-  readonly bytes: Uint8Array;
-  readonly frames: DataView;
-}
-
-/** Longest frame that a row can name: what the producer cuts frames to. */
-const MAX_FRAME = 256 * 1024;
-
 export class Pipeline implements FlowContext {
   readonly #tracker: Tracker;
   readonly #machine: FlowMachine;
@@ -97,11 +92,12 @@ export class Pipeline implements FlowContext {
   readonly #varies = new Uint8Array(MAX_ACTIONS);
   /** The action of the packet at hand when it varies: this thread's own words, which it alone writes and reads. */
   readonly #ownAction = new Int32Array(ACTION_WORDS);
-  /** The packet as it left last: its row from STATE on, and its frame. */
-  readonly #leftWords = new Int32Array(TRACKING_WORDS);
-  readonly #leftFrame = new Uint8Array(MAX_FRAME);
-  #outputs = 0;
-  #port = 0;
+  /** The packet at hand as it left last, and the port that it came in by. */
+  #departure = new Departure(MAX_HELD_FRAME);
+  #inPort = 0;
+  /** Fragments that run on their own, and how many stages of them are in use. */
+  readonly #stages: Stage[] = [];
+  #depth = 0;
 
   /**
    * @param define takes an action and gives its number: the first thread defines them, the others count along
@@ -111,6 +107,7 @@ export class Pipeline implements FlowContext {
     this.#tracker = tracker;
     this.#memory = memory;
     this.#define = define;
+    if (tracker.reassembly !== undefined) tracker.reassembly.isPiped = true;
     this.#machine = loadFlows(parseFlows(rules.text, rules.ports ? { ports: rules.ports } : {}), this);
   }
 
@@ -125,6 +122,7 @@ export class Pipeline implements FlowContext {
   /** Goes over to other memory, such as the next batch's. */
   use(memory: PacketMemory): void {
     this.#memory = memory;
+    this.#tracker.frames = memory.frames;
   }
 
   defineAction(spec: CtSpec): number {
@@ -137,9 +135,10 @@ export class Pipeline implements FlowContext {
     return number;
   }
 
-  ct(packet: number, action: number, parameters: Int32Array): boolean {
+  ct(packet: number, action: number, parameters: Int32Array, pass: number): number {
     const { packets, times } = this.#memory;
-    const { actions } = this.#tracker;
+    const { actions, reassembly } = this.#tracker;
+    if (reassembly !== undefined) reassembly.pass = pass;
     packets[packet + ACTION] = action;
     if (this.#varies[action] === 1) {
       this.#fillOwnAction(action, parameters);
@@ -148,7 +147,39 @@ export class Pipeline implements FlowContext {
     }
     processPackets(this.#tracker, packets, times, packet / PACKET_WORDS, 1);
     this.#tracker.actions = actions;
-    return true;
+    if (packets[packet + P_REASON] !== REASON['fragment-held']) return CT_OUTCOME.GOES_ON;
+    if (reassembly === undefined || reassembly.completed === NONE) return CT_OUTCOME.GONE;
+    if (this.#depth < MAX_STAGES) return CT_OUTCOME.COMPLETED;
+    queueReleased(reassembly.store, reassembly.completed);
+    reassembly.completed = NONE;
+    return CT_OUTCOME.GONE;
+  }
+
+  beginCompleted(): void {
+    const { reassembly } = this.#tracker;
+    if (reassembly === undefined) return;
+    if (this.#stages.length === this.#depth) this.#stages.push(new Stage());
+    const { outcome } = this.#machine.translator;
+    this.#stages[this.#depth++].begin(reassembly, { memory: this.#memory, departure: this.#departure, outcome });
+  }
+
+  nextCompleted(): number {
+    const { reassembly } = this.#tracker;
+    if (reassembly === undefined) return -1;
+    const { translator } = this.#machine;
+    const stage = this.#stages[this.#depth - 1];
+    const outer = stage.advance(this.#tracker, reassembly, this.#inPort, translator.outcome);
+    if (outer === undefined) {
+      this.use(stage.memory);
+      this.#departure = stage.departure;
+      translator.outcome = FLOW_OUTCOME.NONE;
+      return 0;
+    }
+    this.use(outer.memory);
+    this.#departure = outer.departure;
+    translator.outcome = outer.outcome;
+    this.#depth--;
+    return -1;
   }
 
   /** The action as it was defined, with what this packet brings along. */
@@ -166,12 +197,7 @@ export class Pipeline implements FlowContext {
   }
 
   output(packet: number, port: number): void {
-    const { packets, bytes } = this.#memory;
-    this.#outputs++;
-    this.#port = port;
-    for (let word = 0; word < TRACKING_WORDS; word++) this.#leftWords[word] = packets[packet + STATE + word];
-    const from = packets[packet + FRAME_OFFSET];
-    for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) this.#leftFrame[byte] = bytes[from + byte];
+    this.#departure.note(this.#memory, packet, port);
   }
 
   /**
@@ -179,23 +205,17 @@ export class Pipeline implements FlowContext {
    * row and the frame that it left with, the last time; one that does not has what became of it.
    */
   run(first: number, count: number): void {
-    const { packets, bytes } = this.#memory;
+    const { packets } = this.#memory;
+    const { reassembly } = this.#tracker;
     this.#tracker.frames = this.#memory.frames;
     for (let packet = first * PACKET_WORDS; packet < (first + count) * PACKET_WORDS; packet += PACKET_WORDS) {
-      const inPort = packets[packet + ACTION];
-      this.#outputs = 0;
-      this.#port = 0;
+      this.#inPort = packets[packet + ACTION];
+      if (reassembly !== undefined) reassembly.cause = packets[packet + PACKET.COOKIE];
+      this.#departure.reset();
       this.ctClear(packet);
-      const outcome = runFlows(this.#machine, packet, inPort);
-      packets[packet + ACTION] = inPort;
-      packets[packet + OUTPUTS] = this.#outputs;
-      packets[packet + OUTPUT] = this.#port;
-      if (this.#outputs > 0) {
-        for (let word = 0; word < TRACKING_WORDS; word++) packets[packet + STATE + word] = this.#leftWords[word];
-        const to = packets[packet + FRAME_OFFSET];
-        for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) bytes[to + byte] = this.#leftFrame[byte];
-      }
-      if (outcome !== FLOW_OUTCOME.NONE) packets[packet + P_REASON] = REASON['flow-limit'];
+      const outcome = runFlows(this.#machine, packet, this.#inPort);
+      this.#departure.settle(this.#memory, packet, this.#inPort, outcome);
     }
+    settleFragments(this.#tracker);
   }
 }

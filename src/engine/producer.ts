@@ -2,13 +2,15 @@
  * The feeding side: steers packets to the shards' rings and hands the verdicts back in the order of the packets.
  *
  * Steering parses each frame just far enough for its key, leaves all checksums to the shard, and tells it where the
- * network layer begins. Both directions of a connection, and the ICMP errors about it, come to the same shard.
+ * network layer begins. Both directions of a connection, and the ICMP errors about it, come to the same shard; fragments
+ * are steered by their addresses alone, so all of a datagram come to one that holds them.
  *
  * One thread at a time. Imports hash, lane, packet, ring, wire/. Imported by engine.ts and the public API.
  */
 import { REASON } from '../reason.js';
 import { i32any, setI32any, setU8, u8 } from '../wire/bytes.js';
 import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../wire/facts.js';
+import { isFragmentReason } from '../wire/fragment.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { hashKey, partOf } from './hash.js';
@@ -65,6 +67,14 @@ export class Producer {
   #reservedShard = 0;
   /** The ring of the packet that peek() found. */
   #current: Lane | undefined;
+  /** The frame that was steered last is a fragment; so was the one that was pushed last. */
+  #isFragment = false;
+  #wasFragment = false;
+  /**
+   * With several shards a fragment is alone under way: its datagram may belong to a connection whose other packets go to
+   * another shard. Without that they may overtake one another, as packets of different connections do.
+   */
+  keepsFragmentsInOrder = true;
 
   constructor(rings: readonly SharedArrayBuffer[], key0: number, key1: number) {
     this.#lanes = rings.map(createLane);
@@ -87,7 +97,8 @@ export class Producer {
    * @param l3 offset of the network layer in `bytes`, read only when `known` names it
    *
    * A frame that lies outside of `bytes` is pushed without its bytes, for its verdict.
-   * @returns false when that shard's ring is full: read verdicts and release() them first
+   * @returns false when that shard's ring is full, or a fragment has to wait for its turn: read verdicts and release()
+   *   them first
    */
   tryPush(
     bytes: Uint8Array,
@@ -103,12 +114,15 @@ export class Producer {
     const isInside = start >= 0 && end >= start && end <= view.byteLength && ((known & L3_IP) === 0 || l3 >= start);
     const stop = isInside ? Math.min(end, start + MAX_FRAME) : start;
     const shard = this.#steer(view, start, stop, isInside ? known : KNOWN.L3_OTHER, l3);
+    const isFenced = this.keepsFragmentsInOrder && (this.#isFragment || this.#wasFragment);
+    if (isFenced && this.#count > 0) return false;
     const offset = this.tryReserve(shard, stop - start);
     if (offset < 0) return false;
     copyFrame(bytes, view, start, stop, this.#lanes[shard].ring, offset);
     const length = isInside ? stop - start : OUTSIDE;
     this.pushReserved(length, known | this.#learned, this.#l3 - start + offset, timeMs, action, cookie);
     this.#turn = this.#nextTurn;
+    this.#wasFragment = this.#isFragment;
     return true;
   }
 
@@ -157,6 +171,7 @@ export class Producer {
     this.#learned = 0;
     this.#l3 = l3;
     this.#nextTurn = this.#turn;
+    this.#isFragment = false;
     if (this.#lanes.length === 1) return 0;
     const facts = this.#facts;
     const reason = parseFrame(view, start, end, known | KNOWN.NO_CHECKSUMS, l3, facts, 0);
@@ -172,7 +187,8 @@ export class Producer {
 
   /** A fragment goes by its addresses; a packet without a key goes to each shard in turn. */
   #steerUnkeyed(reason: number): number {
-    if (reason === REASON['ipv4-fragment'] || reason === REASON['ipv6-fragment']) {
+    if (isFragmentReason(reason)) {
+      this.#isFragment = true;
       const facts = this.#facts;
       facts[FACT.PORTS] = 0;
       facts[FACT.PORTS_REVERSED] = 0;

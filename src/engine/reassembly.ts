@@ -14,6 +14,9 @@ import { createRing } from './ring.js';
 const RELEASED_PACKETS = 512;
 const RELEASED_BYTES = 1 << 20;
 
+/** Longest frame of a fragment that is held: 64 KiB of IP, as much padding, and whatever lies in front. */
+export const MAX_HELD_FRAME = 256 * 1024;
+
 /** The shared memory of a thread's reassembly; can be posted to another thread. */
 export interface ReassemblyHandle {
   readonly store: SharedArrayBuffer;
@@ -33,6 +36,8 @@ export interface Reassembly {
   completed: number;
   /** Fragments run through rules when they go on: whoever runs them takes `completed`. */
   isPiped: boolean;
+  /** COOKIE of the packet at hand, or of the one that made the fragments at hand go on. */
+  cause: number;
   /** Number of the pass through flow tables that the packet at hand is in, 0 for the first or without tables. */
   pass: number;
 }
@@ -54,6 +59,7 @@ export function attachReassembly(handle: ReassemblyHandle): Reassembly {
     fragment: new Int32Array(FRAGMENT_WORDS),
     completed: 0,
     isPiped: false,
+    cause: 0,
     pass: 0,
   };
 }

@@ -8,11 +8,12 @@
  * Imports counters, lane, memory, packet, reassembly, ring, tracker, fragment/. Imported by fragments.ts, process.ts,
  * pipeline.ts, local.ts and workers/.
  */
-import { copyOut } from '../fragment/blocks.js';
+import { copyIn, copyOut, takeBlocks } from '../fragment/blocks.js';
 import { dropDatagram, endedDatagram, freeFragment } from '../fragment/datagrams.js';
-import { DATAGRAM, type FragmentStore, HEADER, HELD, itemAt, NONE, usedItems } from '../fragment/layout.js';
+import { DATAGRAM, type FragmentStore, HEADER, HELD, itemAt, NONE, takeItem, usedItems } from '../fragment/layout.js';
 import { FAMILY_IPV6 } from '../wire/facts.js';
 import { EVENT } from './counters.js';
+import type { PacketMemory } from './departure.js';
 import { fillReserved, publishFilled, reserveFrame, takeBack } from './lane.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
@@ -119,6 +120,52 @@ export function settleFragments(tracker: Tracker): void {
   expireFragments(tracker, reassembly);
 }
 
+/**
+ * Takes a fragment with its verdict out of what is held, into memory that holds one packet.
+ * @returns the one behind it
+ */
+export function takeCompleted(
+  tracker: Tracker,
+  { store }: Reassembly,
+  fragment: number,
+  { packets, frames }: PacketMemory,
+): number {
+  const { words, fragments } = store;
+  const at = itemAt(fragments, fragment);
+  const bytes = words[at + HELD.BYTES];
+  copyOut(store, words[at + HELD.BLOCK], 0, bytes, frames, 0);
+  for (let word = 0; word < PACKET_WORDS; word++) packets[word] = words[at + HELD.ROW + word];
+  packets[FRAME_OFFSET] = 0;
+  packets[FRAME_LENGTH] = bytes;
+  packets[L3_OFFSET] = words[at + HELD.L3];
+  Atomics.sub(tracker.memory.control, CONTROL.FRAGMENTS, 1); // a count, orders nothing
+  return freeFragment(store, fragment);
+}
+
+/**
+ * Puts a packet that takeCompleted() has taken into the line of those that go on. There was room for it before.
+ * @param family FAMILY_IPV6 or 0
+ */
+export function keepReleased(
+  tracker: Tracker,
+  { store }: Reassembly,
+  { packets, frames }: PacketMemory,
+  family: number,
+): void {
+  const { words } = store;
+  const bytes = packets[FRAME_LENGTH];
+  const fragment = takeItem(store, store.fragments);
+  const at = itemAt(store.fragments, fragment);
+  words[at + HELD.PROTOCOL] = family;
+  words[at + HELD.BYTES] = bytes;
+  words[at + HELD.BLOCK] = takeBlocks(store, bytes);
+  words[at + HELD.L3] = packets[L3_OFFSET];
+  for (let word = 0; word < PACKET_WORDS; word++) words[at + HELD.ROW + word] = packets[word];
+  copyIn(store, words[at + HELD.BLOCK], 0, frames, 0, bytes);
+  Atomics.add(tracker.memory.control, CONTROL.FRAGMENTS, 1); // a count, orders nothing
+  queueReleased(store, fragment);
+}
+
 /** Copies the first fragment that goes on into the ring. @returns false when the ring has no room */
 function moveReady({ store, released }: Reassembly): boolean {
   const { words, fragments } = store;
@@ -135,4 +182,9 @@ function moveReady({ store, released }: Reassembly): boolean {
   ring.packets[row + L3_OFFSET] = offset + words[at + HELD.L3];
   fillReserved(released);
   return true;
+}
+
+/** Whether fragments wait for room in their ring. */
+export function isReleasing({ reassembly }: Tracker): boolean {
+  return reassembly !== undefined && reassembly.store.words[HEADER.READY] !== NONE;
 }

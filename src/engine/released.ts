@@ -5,19 +5,29 @@
  * a datagram come one behind the other, in the order of their offsets. What a batch has completed is there when the
  * verdicts of that batch are. Whoever does not read loses them, 10 s of the packets' time later.
  *
- * One thread at a time. Imports batch, packet, ring. Imported by engine.ts, local.ts and the public API.
+ * One thread at a time. Imports batch, packet, reassembly, ring, fragment/. Imported by engine.ts, local.ts and the public API.
  */
+import { attachFragmentStore, type FragmentStore, HEADER, NONE } from '../fragment/layout.js';
 import type { PacketBatch } from './batch.js';
 import { PACKET_WORDS } from './packet.js';
+import type { ReassemblyHandle } from './reassembly.js';
 import { attachRing, processed, produced, publishProcessed, type Ring } from './ring.js';
 
 export class ReleasedPackets {
   readonly #rings: readonly Ring[];
   #shard = 0;
 
-  /** @param buffers the rings, one for each shard */
-  constructor(buffers: readonly SharedArrayBuffer[]) {
-    this.#rings = buffers.map(attachRing);
+  readonly #stores: readonly FragmentStore[];
+
+  /** @param shards the memory of each shard's reassembly */
+  constructor(shards: readonly ReassemblyHandle[]) {
+    this.#rings = shards.map(({ released }) => attachRing(released));
+    this.#stores = shards.map(({ store }) => attachFragmentStore(store, PACKET_WORDS));
+  }
+
+  /** Whether fragments wait until there is room for them again; they come a few milliseconds after release(). */
+  get isMoreToCome(): boolean {
+    return this.peek() >= 0 || this.#stores.some(({ words }) => Atomics.load(words, HEADER.READY) !== NONE); // a look
   }
 
   /**

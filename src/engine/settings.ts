@@ -7,6 +7,7 @@
  * Imports memory, policy, region, track/timeouts. Imported by engine.ts, local.ts and the public API.
  */
 import { MAX_TIMEOUT_POLICIES, type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
+import { FragmentSettings } from './fragment-settings.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import {
   applyProfile,
@@ -35,8 +36,12 @@ export class Settings {
   readonly #memory: EngineMemory;
   readonly #capacity: number;
 
+  /** Those of reassembly. */
+  readonly fragments: FragmentSettings;
+
   constructor(memory: EngineMemory) {
     this.#memory = memory;
+    this.fragments = new FragmentSettings(memory);
     this.#capacity = Atomics.load(memory.control, CONTROL.MAX_CONNECTIONS); // what the table was made for
   }
 

@@ -51,6 +51,15 @@ export const CT_PARAMETER = {
 } as const;
 export const CT_PARAMETER_WORDS = 11;
 
+/** What becomes of a packet in a ct(). */
+export const CT_OUTCOME = {
+  GOES_ON: 0,
+  /** It is no longer there to go on: a fragment that waits for the rest of its datagram. */
+  GONE: 1,
+  /** The same, and its datagram is whole with it: all fragments go on from here, each as a packet of its own. */
+  COMPLETED: 2,
+} as const;
+
 /** What executes the ct() actions and takes the packets that leave. `packet` is the first word of a packet's row. */
 export interface FlowContext {
   /** Frame memory: PACKET.FRAME_OFFSET is an offset in it. Read afresh for each packet. */
@@ -66,10 +75,20 @@ export interface FlowContext {
 
   /**
    * Runs an action on the packet, in place.
-   * @returns false when the packet is no longer there to go on: a fragment that waits for the rest of its whole, or
-   *   one that NAT had to drop. What is left of its actions is not run.
+   * @param pass how many passes this one is inside of
+   * @returns one of CT_OUTCOME
    */
-  ct(packet: number, action: number, parameters: Int32Array): boolean;
+  ct(packet: number, action: number, parameters: Int32Array, pass: number): number;
+
+  /** After COMPLETED: from now on nextCompleted() gives the fragments of that datagram. */
+  beginCompleted(): void;
+
+  /**
+   * The next fragment to go on: the first word of its row in `packets`, which with `frames` may be other memory than
+   * before. The one before it is done with.
+   * @returns -1 when there is none; packets and frames are then again what they were before beginCompleted()
+   */
+  nextCompleted(): number;
 
   /** Makes the packet untracked: PACKET.STATE and the words behind it become 0. */
   ctClear(packet: number): void;

@@ -3,7 +3,14 @@
  *
  * Imports the other files of flows/.
  */
-export { CT_PARAMETER, CT_PARAMETER_WORDS, type CtSpec, type FlowContext, type NatSpec } from './context.js';
+export {
+  CT_OUTCOME,
+  CT_PARAMETER,
+  CT_PARAMETER_WORDS,
+  type CtSpec,
+  type FlowContext,
+  type NatSpec,
+} from './context.js';
 export { FlowError } from './error.js';
 export { type FlowRule, type FlowTable, type FlowTextOptions, parseFlows } from './parse.js';
 export { PORT, type PortNames } from './ports.js';

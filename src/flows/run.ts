@@ -16,7 +16,7 @@
 import { PACKET, PACKET_WORDS } from '../engine/packet.js';
 import { KNOWN } from '../wire/known.js';
 import { compileFlows } from './compile.js';
-import { CT_PARAMETER_WORDS, type CtSpec, type FlowContext } from './context.js';
+import { CT_OUTCOME, CT_PARAMETER_WORDS, type CtSpec, type FlowContext } from './context.js';
 import { gatherHeaders, gatherTracking } from './fields.js';
 import { KEY } from './key.js';
 import type { FlowTable } from './parse.js';
@@ -154,7 +154,15 @@ function runSteps(machine: FlowMachine, packet: number, first: number, end: numb
         break;
       case STEP.CT:
         for (let word = 0; word < CT_PARAMETER_WORDS; word++) parameters[word] = steps[at + STEP_MORE + word];
-        if (!context.ct(packet, machine.actions[operand], parameters)) return;
+        switch (context.ct(packet, machine.actions[operand], parameters, depth)) {
+          case CT_OUTCOME.GOES_ON:
+            break;
+          case CT_OUTCOME.COMPLETED:
+            runCompleted(machine, step + 1, end, depth);
+            return;
+          default:
+            return;
+        }
         break;
       case STEP.CT_CLEAR:
         context.ctClear(packet);
@@ -163,6 +171,18 @@ function runSteps(machine: FlowMachine, packet: number, first: number, end: numb
         recirculate(machine, packet, at, depth, step + 1 === end);
     }
   }
+}
+
+/** Fragments that a ct() has held go on with the steps behind it, each with as many steps as a packet may run. */
+function runCompleted(machine: FlowMachine, first: number, end: number, depth: number): void {
+  const { context, translator } = machine;
+  const { budget } = translator;
+  context.beginCompleted();
+  for (let packet = context.nextCompleted(); packet >= 0; packet = context.nextCompleted()) {
+    translator.budget = MAX_STEPS;
+    runSteps(machine, packet, first, end, depth);
+  }
+  translator.budget = budget;
 }
 
 /** Runs the copy of a packet that ct(table=N) makes; when nothing follows, the packet itself. */
@@ -191,9 +211,7 @@ function keepPacket(machine: FlowMachine, packet: number, depth: number): void {
   for (let word = 0; word < PACKET_WORDS; word++) keptRows[depth * PACKET_WORDS + word] = packets[packet + word];
   if (!isFrameInside(context, packet)) return;
   const length = packets[packet + FRAME_LENGTH];
-  if (machine.frameBytes.buffer !== frames.buffer || machine.frameBytes.byteOffset !== frames.byteOffset) {
-    machine.frameBytes = new Uint8Array(frames.buffer, frames.byteOffset, frames.byteLength);
-  }
+  useFrames(machine, frames);
   if (keptBytes + length > machine.keptFrames.length) {
     const larger = new Uint8Array(Math.max(2 * machine.keptFrames.length, keptBytes + length));
     larger.set(machine.keptFrames);
@@ -204,10 +222,19 @@ function keepPacket(machine: FlowMachine, packet: number, depth: number): void {
   machine.keptBytes = keptBytes + length;
 }
 
+/** Looks at the frame memory as bytes; completed fragments may have run in another one since. */
+function useFrames(machine: FlowMachine, frames: DataView): void {
+  if (machine.frameBytes.buffer !== frames.buffer || machine.frameBytes.byteOffset !== frames.byteOffset) {
+    machine.frameBytes = new Uint8Array(frames.buffer, frames.byteOffset, frames.byteLength);
+  }
+}
+
 /** @param keptAt where the packet's frame lies among those kept */
 function bringBackPacket(machine: FlowMachine, packet: number, depth: number, keptAt: number): void {
-  const { context, keptRows, keptFrames, frameBytes } = machine;
+  const { context, keptRows, keptFrames } = machine;
   const { packets } = context;
+  useFrames(machine, context.frames);
+  const { frameBytes } = machine;
   for (let word = 0; word < PACKET_WORDS; word++) packets[packet + word] = keptRows[depth * PACKET_WORDS + word];
   const to = packets[packet + FRAME_OFFSET];
   const length = machine.keptBytes - keptAt;

@@ -11,8 +11,9 @@
  *
  * It is shared memory, but one thread works on it; others only look, for the status (list.ts).
  *
- * Imports nothing. Imported by fragment/ and engine/.
+ * Imports wire/facts. Imported by fragment/ and engine/.
  */
+import { FAMILY_IPV6 } from '../wire/facts.js';
 
 /** Most fragments that may be held (OVS `ipf-set-max-nfrags` takes no more). */
 export const MAX_FRAGMENTS = 5000;
@@ -184,6 +185,11 @@ export function giveItem({ words }: FragmentStore, pool: Pool, item: number): vo
 /** Items of a kind in use. */
 export function usedItems({ words }: FragmentStore, pool: Pool): number {
   return words[pool.free + USED];
+}
+
+/** FAMILY_IPV6 or 0: what a fragment's datagram is of. */
+export function familyOf({ words, fragments }: FragmentStore, fragment: number): number {
+  return words[itemAt(fragments, fragment) + HELD.PROTOCOL] & FAMILY_IPV6;
 }
 
 /** The word that holds the head of a hash chain. @param buckets `datagramBuckets` or `pairBuckets` */

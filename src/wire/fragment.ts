@@ -4,15 +4,11 @@
  * The part is counted as Open vSwitch counts it, in 16 bits: of an IPv4 datagram from its first byte behind the header;
  * of an IPv6 datagram from the fragment header on, and of the first fragment what lies behind all extension headers.
  *
- * Imports bytes, ethernet, facts, ipv4, ipv6, parse, ../reason. Imported by engine/.
+ * Imports bytes, facts, ../reason. Imported by engine/.
  */
 import { REASON } from '../reason.js';
 import { u16be, u32be } from './bytes.js';
-import { ETHERTYPE } from './ethernet.js';
 import { FACT, FAMILY_IPV6 } from './facts.js';
-import { parseIpv4 } from './ipv4.js';
-import { parseIpv6 } from './ipv6.js';
-import { findNetworkLayer } from './parse.js';
 
 const { PORTS, PORTS_REVERSED, PROTOCOL, SRC0, DST0, L3, L4, L4_END } = FACT;
 
@@ -91,18 +87,4 @@ export function isFirstFragment(view: DataView, l3: number): boolean {
 /** Whether a reason is that of a fragment. */
 export function isFragmentReason(reason: number): boolean {
   return reason === REASON['ipv4-fragment'] || reason === REASON['ipv6-fragment'];
-}
-
-/** Whether a frame is a fragment, without a look at what it carries; parameters as of parseFrame(). */
-export function isFragment(
-  view: DataView,
-  start: number,
-  end: number,
-  known: number,
-  l3: number,
-  facts: Int32Array,
-): boolean {
-  const type = findNetworkLayer(view, start, end, known, l3, facts, 0);
-  if (type === ETHERTYPE.IPV4) return isFragmentReason(parseIpv4(view, facts[L3], end, known, facts, 0));
-  return type === ETHERTYPE.IPV6 && isFragmentReason(parseIpv6(view, facts[L3], end, facts, 0));
 }

@@ -42,7 +42,7 @@ export function parseFrame(
   facts[base + FLAGS] = 0;
   facts[base + PORTS] = 0;
   facts[base + PORTS_REVERSED] = 0;
-  const type = findNetworkLayer(view, start, end, known, l3, facts, base);
+  const type = networkLayer(view, start, end, known, l3, facts, base);
   if (type === IPV4) {
     const reason = parseIpv4(view, facts[base + L3], end, known, facts, base);
     return reason === NONE ? parseL4(view, known, facts, base) : reason;
@@ -55,7 +55,7 @@ export function parseFrame(
 }
 
 /** Ethertype of the network layer, its offset in FACT.L3. */
-export function findNetworkLayer(
+function networkLayer(
   view: DataView,
   start: number,
   end: number,

@@ -13,6 +13,8 @@ export interface Case {
   readonly since?: { readonly version: number; readonly before: string };
   /** Where the engine means to differ from Open vSwitch, which is then not asked: what it does instead. */
   readonly differs?: string;
+  /** The order in which packets leave is compared too; they come one by one. */
+  readonly isOrdered?: true;
   /** The packets have wrong checksums on purpose. */
   readonly isSpoiled?: true;
 }
@@ -20,6 +22,11 @@ export interface Case {
 /** Frames that come at one time, one after the other. */
 export function at(atMs: number, ...frames: readonly Uint8Array[]): Step[] {
   return frames.map(frame => ({ frame, atMs }));
+}
+
+/** Frames a millisecond apart. */
+export function apart(...frames: readonly (Uint8Array | readonly Uint8Array[])[]): Step[] {
+  return frames.flat().map((frame, index) => ({ frame: frame as Uint8Array, atMs: index }));
 }
 
 /** All frames at the start. */

@@ -4,6 +4,7 @@
  * Imports the lists of cases.
  */
 import { FIELD_CASES } from './field-cases.js';
+import { FRAGMENT_CASES } from './fragment-cases.js';
 import { GOLDEN_CASES } from './golden-cases.js';
 import { RELATED_CASES } from './related-cases.js';
 import { SETTING_CASES } from './setting-cases.js';
@@ -18,5 +19,6 @@ export const SMALL_CASES = [
   ...FIELD_CASES,
   ...SETTING_CASES,
   ...TRAFFIC_CASES,
+  ...FRAGMENT_CASES,
 ];
 export const CASES = [...SMALL_CASES, ...GOLDEN_CASES];

@@ -4,7 +4,15 @@
  *
  * Imports changes, support/ovs, the engine. Imported by the tests of this folder.
  */
-import { dumpConnections, formatConnection, formatCtState, LocalEngine, PACKET, PacketBatch } from '../../src/index.js';
+import {
+  dumpConnections,
+  formatConnection,
+  formatCtState,
+  LocalEngine,
+  PACKET,
+  PACKET_WORDS,
+  PacketBatch,
+} from '../../src/index.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
 import { type OriginalTuple, Ovs, type OvsReport, REPORT_TABLE } from '../support/ovs.js';
 import { type Change, changeLocal, OvsSettings } from './changes.js';
@@ -41,6 +49,8 @@ export type StepAnswer = Answer | undefined | string;
 export interface Judge {
   /** Takes steps in order, and answers each. */
   send(steps: readonly Step[]): Promise<StepAnswer[]>;
+  /** Numbers of the packets that have left, from 0, in the order in which they did. */
+  readonly departures: readonly number[];
   /** Lets time pass. */
   waitUntil(ms: number): Promise<void>;
   /** The connections as `dpctl/dump-conntrack -m -s` prints them, sorted. */
@@ -76,6 +86,7 @@ export class OvsJudge implements Judge {
   readonly #settings: OvsSettings;
   #nowMs = 0;
   #sent = 0;
+  readonly departures: number[] = [];
 
   private constructor(ovs: Ovs) {
     this.#ovs = ovs;
@@ -88,6 +99,7 @@ export class OvsJudge implements Judge {
 
   async send(steps: readonly Step[]): Promise<StepAnswer[]> {
     const answers: StepAnswer[] = [];
+    const places = new Map<number, number>();
     for (const moment of moments(steps)) {
       if (!('group' in moment)) {
         answers.push(await this.#settings.change(moment));
@@ -95,11 +107,15 @@ export class OvsJudge implements Judge {
       }
       const { atMs, group } = moment;
       if (atMs !== undefined) await this.waitUntil(atMs);
+      for (let count = group.length; count > 0; count--) places.set(this.#sent++, answers.push(undefined) - 1);
       const reports = await this.#ovs.inject(
         group.map(({ frame, port }) => ({ data: frame, ...(port === undefined ? {} : { port }) })),
       );
-      const byNumber = new Map(reports.map(report => [report.packet, report]));
-      for (let index = 0; index < group.length; index++) answers.push(ovsAnswer(byNumber.get(++this.#sent)));
+      for (const report of reports) {
+        const place = places.get(report.packet - 1);
+        if (place !== undefined) answers[place] = ovsAnswer(report);
+        this.departures.push(report.packet - 1);
+      }
     }
     return answers;
   }
@@ -118,8 +134,7 @@ export class OvsJudge implements Judge {
   }
 }
 
-function ovsAnswer(report: OvsReport | undefined): Answer | undefined {
-  if (report === undefined) return undefined;
+function ovsAnswer(report: OvsReport): Answer {
   const { state, zone, mark, label, original, frame } = report;
   return { state, zone, mark, label, original: original === undefined ? '' : tupleText(original), frame };
 }
@@ -132,23 +147,40 @@ const MAX_FRAME = 1 << 18;
 
 export class LocalJudge implements Judge {
   readonly #engine: LocalEngine;
-  readonly #batch = new PacketBatch(1, MAX_FRAME);
+  /** A packet, and the fragments that come back with it. */
+  readonly #batch = new PacketBatch(64, 4 * MAX_FRAME);
   #nowMs = 0;
+  #sent = 0;
+  readonly departures: number[] = [];
 
   constructor(flows: string) {
     this.#engine = new LocalEngine({ maxConnections: 10_000, flows: { text: flows + LEAVE_RULE } });
   }
 
   async send(steps: readonly Step[]): Promise<StepAnswer[]> {
-    return steps.map(step => {
-      if (!isPacket(step)) return changeLocal(this.#engine, step);
+    const answers: StepAnswer[] = [];
+    const places = new Map<number, number>();
+    for (const step of steps) {
+      if (!isPacket(step)) {
+        answers.push(changeLocal(this.#engine, step));
+        continue;
+      }
       const { frame, port = 1, atMs = this.#nowMs } = step;
+      places.set(this.#sent, answers.push(undefined) - 1);
       this.#nowMs = Math.max(this.#nowMs, atMs);
       this.#batch.clear();
-      this.#batch.add(frame, this.#nowMs, { action: port });
+      this.#batch.add(frame, this.#nowMs, { action: port, cookie: this.#sent++ });
       this.#engine.execute(this.#batch);
-      return localAnswer(this.#batch);
-    });
+      this.#engine.released.takeInto(this.#batch);
+      for (let index = 0; index < this.#batch.length; index++) {
+        const answer = localAnswer(this.#batch, index);
+        const place = places.get(this.#batch.cookie(index));
+        if (answer === undefined || place === undefined) continue;
+        answers[place] = answer;
+        this.departures.push(this.#batch.cookie(index));
+      }
+    }
+    return answers;
   }
 
   async waitUntil(ms: number): Promise<void> {
@@ -165,16 +197,15 @@ export class LocalJudge implements Judge {
   async close(): Promise<void> {}
 }
 
-/** Of the only packet in the batch. */
-function localAnswer(batch: PacketBatch): Answer | undefined {
-  const { packets: words } = batch;
+function localAnswer(batch: PacketBatch, index: number): Answer | undefined {
+  const words = batch.packets.subarray(index * PACKET_WORDS, (index + 1) * PACKET_WORDS);
   if (words[PACKET.OUTPUTS] === 0) return undefined;
   const start = words[PACKET.FRAME_OFFSET];
   return {
-    state: formatCtState(batch.state(0)),
-    zone: batch.zone(0),
-    mark: batch.mark(0),
-    label: batch.label(0),
+    state: formatCtState(batch.state(index)),
+    zone: batch.zone(index),
+    mark: batch.mark(index),
+    label: batch.label(index),
     original: localTuple(words),
     frame: Buffer.from(batch.bytes.subarray(start, start + words[PACKET.FRAME_LENGTH])),
   };
@@ -212,6 +243,7 @@ export function answerText(answer: StepAnswer): string {
 
 export interface Outcome {
   readonly answers: readonly string[];
+  readonly departures: readonly number[];
   readonly dump: readonly string[];
 }
 
@@ -219,7 +251,7 @@ export interface Outcome {
 export async function outcomeOf(judge: Judge, steps: readonly Step[]): Promise<Outcome> {
   try {
     const answers = await judge.send(steps);
-    return { answers: answers.map(answerText), dump: await judge.dump() };
+    return { answers: answers.map(answerText), departures: judge.departures, dump: await judge.dump() };
   } finally {
     await judge.close();
   }

@@ -10,6 +10,7 @@ import { LocalEngine } from '../../src/engine/local.js';
 import { CONTROL, handleOf } from '../../src/engine/memory.js';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
 import { processPackets } from '../../src/engine/process.js';
+import { createReassemblyMemory } from '../../src/engine/reassembly.js';
 import { attachRing, createRing, processed, publishProcessed, publishProduced } from '../../src/engine/ring.js';
 import { REASON_COUNT, reasonName } from '../../src/reason.js';
 import { annexesUsedLocked, lockOwner, recordsUsedLocked } from '../../src/sharedarraybuffer-hashmap/index.js';
@@ -136,6 +137,7 @@ test('a ring full of garbage, through the loop of the shard worker, also around 
       const task: ShardTask = {
         memory: handleOf(engine.memory),
         ring: buffer,
+        fragments: createReassemblyMemory(1 << 20),
         owner: 1,
         latency: undefined,
         flows: undefined,

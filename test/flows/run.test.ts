@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
-import { type FlowContext, loadFlows, PORT, parseFlows, runFlows } from '../../src/flows/index.js';
+import { CT_OUTCOME, type FlowContext, loadFlows, PORT, parseFlows, runFlows } from '../../src/flows/index.js';
 import { CT } from '../../src/track/state.js';
 import { arpFrame, frame, icmp, ipv4, tcp, udp } from './frames.js';
 import { TestSwitch } from './test-switch.js';
@@ -170,8 +170,10 @@ describe('memory', () => {
       defineAction: () => 0,
       ct: packet => {
         context.packets[packet + PACKET.STATE] = state;
-        return true;
+        return CT_OUTCOME.GOES_ON;
       },
+      beginCompleted: () => {},
+      nextCompleted: () => -1,
       ctClear: () => {},
       output: () => {},
     };

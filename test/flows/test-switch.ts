@@ -6,6 +6,7 @@
  */
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
 import {
+  CT_OUTCOME,
   CT_PARAMETER,
   type CtSpec,
   FLOW_REASONS,
@@ -98,7 +99,7 @@ export class TestSwitch implements FlowContext {
     return this.specs.push(spec) + 99;
   }
 
-  ct(packet: number, action: number, parameters: Int32Array): boolean {
+  ct(packet: number, action: number, parameters: Int32Array): number {
     const number = action - 100;
     const calls = this.parameters.push(Int32Array.from(parameters));
     this.events.push(`ct ${number} zone=${parameters[CT_PARAMETER.ZONE]}`);
@@ -122,7 +123,13 @@ export class TestSwitch implements FlowContext {
     this.packets[packet + PACKET.TUPLE_PORTS] = (source << 16) | destination;
     for (let word = 0; word < 8; word++) this.packets[packet + PACKET.TUPLE_SRC + word] = 0x0a000000 + word;
     rewrite?.(this.#bytes().subarray(FRAME_AT, FRAME_AT + this.word('FRAME_LENGTH')));
-    return !holds;
+    return holds ? CT_OUTCOME.GONE : CT_OUTCOME.GOES_ON;
+  }
+
+  beginCompleted(): void {}
+
+  nextCompleted(): number {
+    return -1;
   }
 
   ctClear(packet: number): void {

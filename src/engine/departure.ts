@@ -1,0 +1,65 @@
+/**
+ * A packet under flow rules as it left last: its row from ct_state on, its frame, and by which port.
+ *
+ * Rules may go on with a packet that has left, and change it. In the end its row and frame are to be those it left with.
+ *
+ * Imports packet, ../reason, flows/. Imported by pipeline.ts.
+ */
+import { FLOW_OUTCOME } from '../flows/index.js';
+import { REASON } from '../reason.js';
+import { PACKET } from './packet.js';
+
+const { ACTION, STATE, REASON: P_REASON, FRAME_OFFSET, FRAME_LENGTH, OUTPUTS, OUTPUT } = PACKET;
+/** Words of a row from ct_state on: what ct_clear resets, and what is told of a packet as it left. */
+export const TRACKING_WORDS = OUTPUTS - STATE;
+
+/** Rows and frames that packets are run in; a ring, or a batch. */
+export interface PacketMemory {
+  readonly packets: Int32Array;
+  readonly times: Float64Array;
+  readonly bytes: Uint8Array;
+  readonly frames: DataView;
+}
+
+export class Departure {
+  readonly #words = new Int32Array(TRACKING_WORDS);
+  readonly #frame: Uint8Array;
+  #outputs = 0;
+  #port = 0;
+
+  /** @param frameBytes length of the longest frame */
+  constructor(frameBytes: number) {
+    this.#frame = new Uint8Array(frameBytes);
+  }
+
+  /** Another packet begins. */
+  reset(): void {
+    this.#outputs = 0;
+    this.#port = 0;
+  }
+
+  /** The packet leaves. */
+  note({ packets, bytes }: PacketMemory, packet: number, port: number): void {
+    this.#outputs++;
+    this.#port = port;
+    for (let word = 0; word < TRACKING_WORDS; word++) this.#words[word] = packets[packet + STATE + word];
+    const from = packets[packet + FRAME_OFFSET];
+    for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) this.#frame[byte] = bytes[from + byte];
+  }
+
+  /**
+   * The rules have ended: writes into the row what became of the packet.
+   * @param outcome a FLOW_OUTCOME
+   */
+  settle({ packets, bytes }: PacketMemory, packet: number, inPort: number, outcome: number): void {
+    packets[packet + ACTION] = inPort;
+    packets[packet + OUTPUTS] = this.#outputs;
+    packets[packet + OUTPUT] = this.#port;
+    if (this.#outputs > 0) {
+      for (let word = 0; word < TRACKING_WORDS; word++) packets[packet + STATE + word] = this.#words[word];
+      const to = packets[packet + FRAME_OFFSET];
+      for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) bytes[to + byte] = this.#frame[byte];
+    }
+    if (outcome !== FLOW_OUTCOME.NONE) packets[packet + P_REASON] = REASON['flow-limit'];
+  }
+}
