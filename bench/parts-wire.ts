@@ -11,6 +11,7 @@ import { FACT, FACT_WORDS } from '../src/wire/facts.js';
 import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
 import { parsePlainRows, SPAN } from '../src/wire/plain.js';
+import { MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS } from '../src/wire/rows.js';
 import { Chunk, STATE } from './chunk.js';
 import type { Part } from './part.js';
 import { SEGMENT, UDP4, UDP6 } from './traffic.js';
@@ -51,20 +52,17 @@ function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: nu
     if (place === SPAN.START) return ((word - place) / SPAN_WORDS) * stride;
     return place === SPAN.LENGTH ? length : place === SPAN.KNOWN ? known : 0;
   });
-  const rowWords = FACT_WORDS + 1;
-  const rows = ROW_MASK + 1;
-  const facts = new Int32Array(rows * rowWords);
   return {
     name,
     packets: FRAMES,
     ...(bytesEach === undefined ? {} : { bytes: bytesEach * FRAMES }),
     run() {
       let sum = 0;
-      for (let slot = 0; slot < FRAMES; slot += rows) {
-        parsePlainRows(view, spans, slot * SPAN_WORDS, SPAN_WORDS, rows, facts, rowWords, FACT_WORDS, 0, 1);
-        for (let row = 0; row < facts.length; row += rowWords) {
-          if (facts[row + FACT_WORDS] !== 0) throw new Error(`${name}: a frame was refused`);
-          sum ^= facts[row + FACT.PORTS];
+      for (let slot = 0; slot < FRAMES; slot += MAX_BATCH) {
+        parsePlainRows(view, spans, slot * SPAN_WORDS, SPAN_WORDS, MAX_BATCH);
+        for (let row = 0; row < MAX_BATCH * ROW_WORDS; row += ROW_WORDS) {
+          if (ROWS[row + ROW_REASON] !== REASON.none) throw new Error(`${name}: a frame was refused`);
+          sum ^= ROWS[row + FACT.PORTS];
         }
       }
       return sum;

@@ -12,7 +12,8 @@ import { processPackets } from '../src/engine/process.js';
 import { attachReassembly } from '../src/engine/reassembly.js';
 import { isReleasing, settleFragments } from '../src/engine/release.js';
 import { attachRing, processed, produced, publishProcessed, type Ring, waitForProduced } from '../src/engine/ring.js';
-import { createTracker, MAX_BATCH, type Tracker } from '../src/engine/tracker.js';
+import { createTracker, type Tracker } from '../src/engine/tracker.js';
+import { MAX_BATCH } from '../src/wire/rows.js';
 
 /** How long to sleep at a time when there is nothing to do; a producer that publishes wakes the shard sooner. */
 const IDLE_MS = 1000;

@@ -7,10 +7,15 @@
  *
  * The zone stays outside: packets are steered before anyone knows their zone. zoneHash() mixes it in for the buckets.
  *
- * Imports wire/facts. Imported by engine/.
+ * Imports wire/. Imported by engine/ and nat/.
  */
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
+import { ROWS as ALL_ROWS, ROW_MASK as MASK_OF_ROW, ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 
+// Bound again: a constant of this module is folded into the code, an imported one is read each time.
+const ROWS = ALL_ROWS;
+const ROW_WORDS = WORDS_OF_ROW;
+const ROW_MASK = MASK_OF_ROW;
 const { SRC0, SRC, DST0, DST, PORTS, PORTS_REVERSED, PROTOCOL, HASH } = FACT;
 const IPV6 = FAMILY_IPV6;
 
@@ -214,6 +219,12 @@ function halfSipHash9(
   return v1 ^ v3;
 }
 
+/** All ones when a < b, otherwise 0: the sign of the difference, put right where that overflows. */
+const below = (a: number, b: number): number => {
+  const difference = (a - b) | 0;
+  return (difference ^ ((a ^ b) & (difference ^ a))) >> 31;
+};
+
 /** True when the destination end of an IPv6 key comes before the source end. */
 function isDescending(facts: Int32Array, base: number): boolean {
   for (let word = 0; word < 4; word++) {
@@ -224,43 +235,52 @@ function isDescending(facts: Int32Array, base: number): boolean {
   return facts[base + PORTS] > facts[base + PORTS_REVERSED];
 }
 
-/** Writes FACT.HASH of one row of facts: see hashKeys(). */
+/** Writes FACT.HASH of the facts at `base` from the rest of their key, under the two words of the secret key. */
 export function hashKey(facts: Int32Array, base: number, key0: number, key1: number): void {
-  hashKeys(facts, base, 0, 1, key0, key1);
+  const protocol = facts[base + PROTOCOL];
+  if ((protocol & IPV6) !== 0) {
+    hashIpv6(facts, base, key0, key1);
+    return;
+  }
+  const src = facts[base + SRC];
+  const dst = facts[base + DST];
+  const ports = facts[base + PORTS];
+  const reversed = facts[base + PORTS_REVERSED];
+  const isAscending = src < dst || (src === dst && ports <= reversed);
+  const a = isAscending ? src : dst;
+  const b = isAscending ? dst : src;
+  facts[base + HASH] = halfSipHash3(key0, key1, a, b, isAscending ? ports : reversed, protocol | IPV4_LENGTH);
 }
 
 /**
- * Writes FACT.HASH of `count` rows of facts from the rest of their keys, under the two words of the secret key. For
- * IPv4 this is halfSipHash3(), in the loop itself: the call for each would not be inlined.
- * @param base first word of the first row
- * @param rowWords words from one row to the next
+ * hashKey() for the first `count` rows of ROWS; those that the parser has refused get any hash. halfSipHash3() stands in
+ * the loop itself: it is too large to be inlined. Which end comes first is worked out without a branch, since
+ * for packets of both directions that would be a coin toss, and half the time 20 cycles.
  */
-export function hashKeys(
-  facts: Int32Array,
-  base: number,
-  rowWords: number,
-  count: number,
-  key0: number,
-  key1: number,
-): void {
-  for (let index = 0, row = base; index < count; index++, row += rowWords) {
-    const last = facts[row + PROTOCOL] | IPV4_LENGTH;
+export function hashRows(count: number, key0: number, key1: number): void {
+  const k0 = key0 | 0;
+  const k1 = key1 | 0;
+  for (let index = 0; index < count; index++) {
+    const row = (index * ROW_WORDS) & ROW_MASK;
+    const last = ROWS[row + PROTOCOL] | IPV4_LENGTH;
     if ((last & IPV6) !== 0) {
-      hashIpv6(facts, row, key0, key1);
+      hashIpv6(ROWS, row, k0, k1);
       continue;
     }
-    const src = facts[row + SRC];
-    const dst = facts[row + DST];
-    const ports = facts[row + PORTS];
-    const reversed = facts[row + PORTS_REVERSED];
-    const isAscending = src < dst || (src === dst && ports <= reversed);
-    const a = isAscending ? src : dst;
-    const b = isAscending ? dst : src;
-    const c = isAscending ? ports : reversed;
-    let v0 = key0;
-    let v1 = key1;
-    let v2 = key0 ^ INITIAL_V2;
-    let v3 = key1 ^ INITIAL_V3 ^ a;
+    const src = ROWS[row + SRC];
+    const dst = ROWS[row + DST];
+    const ports = ROWS[row + PORTS];
+    const reversed = ROWS[row + PORTS_REVERSED];
+    // All ones when the ends change places.
+    const swap = src === dst ? below(reversed, ports) : below(dst, src);
+    const exchange = (src ^ dst) & swap;
+    const a = src ^ exchange;
+    const b = dst ^ exchange;
+    const c = ports ^ ((ports ^ reversed) & swap);
+    let v0 = k0;
+    let v1 = k1;
+    let v2 = k0 ^ INITIAL_V2;
+    let v3 = k1 ^ INITIAL_V3 ^ a;
     v0 = (v0 + v1) | 0;
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
     v0 = (v0 << 16) | (v0 >>> 16);
@@ -339,7 +359,7 @@ export function hashKeys(
     v2 = (v2 + v1) | 0;
     v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
     v2 = (v2 << 16) | (v2 >>> 16);
-    facts[row + HASH] = v1 ^ v3;
+    ROWS[row + HASH] = v1 ^ v3;
   }
 }
 

@@ -6,12 +6,16 @@
  */
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN, STATUS_LABEL, STATUS_NAT } from '../track/connection.js';
+import { CONN, STATUS_L4_MASK, STATUS_LABEL, STATUS_NAT, STATUS_POLICY_SHIFT } from '../track/connection.js';
+import { OTHER, stateAfter as stateOfOtherAfter, timeoutOf as timeoutOfOther } from '../track/other.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
+import { updateEstablished as updateEstablishedTcp } from '../track/tcp.js';
+import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { trackerOf, updateConnection } from '../track/trackers.js';
-import { FACT, FACT_RELATED, FAMILY_IPV6, PROTOCOL_MASK } from '../wire/facts.js';
+import { FACT, FACT_RELATED, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
 import { turnRound } from '../wire/icmp.js';
+import { ROWS as ALL_ROWS, ROW_MASK as MASK_OF_ROW, ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 import {
   ACTION,
   ACTION_COMMIT,
@@ -32,39 +36,59 @@ import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { holdRegion } from './hold.js';
 import { noticeChangeLocked } from './membership.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
-import { ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
+import { ROW, type Tracker } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
-import { describePacket, finishPacket, setMarks, writeTuple } from './verdict.js';
+import { describePacket, finishPacket, setMarks } from './verdict.js';
 
-// Bound again: a constant of this module is folded into the code, an imported one is read each time.
+// Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
+// imported function compared with the one that was inlined.
 const { TIME, STATE, REASON: P_REASON, ZONE, MARK, LABEL, TUPLE_SRC, TUPLE_DST, CONNECTION } = PACKET;
-const { GENERATION: P_GENERATION } = PACKET;
-const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, DST } = FACT;
+const { GENERATION: P_GENERATION, TUPLE_PROTOCOL, TUPLE_PORTS } = PACKET;
+const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, DST, L4, L4_END } = FACT;
 const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, STATUS, EXPIRES } = CONN;
-const { GENERATION, HASH: R_HASH } = RECORD;
+const { GENERATION } = RECORD;
 const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY } = ACTION;
-const { CANDIDATE, ACTION: ROW_ACTION, REGION: ROW_REGION } = ROW;
+const { CANDIDATE, CANDIDATE_AT, KEY: ROW_KEY, ACTION: ROW_ACTION, REGION: ROW_REGION } = ROW;
 const PACKET_WORDS = WORDS_OF_PACKET;
+const ROWS = ALL_ROWS;
+const ROW_WORDS = WORDS_OF_ROW;
+const ROW_MASK = MASK_OF_ROW;
 const REASON_COUNTS_AT = REASONS_AT;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE, CHANGED } = UPDATE;
-const ROW_WORDS = WORDS_OF_ROW;
+const { TCP } = IPPROTO;
+const { BOTH_WAYS } = OTHER;
+const PROTOCOL_MASK = MASK_OF_PROTOCOL;
+const FAMILY_AND_PROTOCOL = 0xffff;
 const IPV6 = FAMILY_IPV6;
 const RELATED = FACT_RELATED;
 const NONE = NO_RECORD;
 const NO_REASON = REASON.none;
-/** Actions that look up and commit, and do nothing else to a connection that is there. */
-const NOT_PLAIN = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
+const L4_MASK = STATUS_L4_MASK;
+const POLICY_SHIFT = STATUS_POLICY_SHIFT;
+const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
+const ESTABLISHED_TIMEOUT = TIMEOUT.tcp_established;
+const stateAfter = stateOfOtherAfter;
+const timeoutOf = timeoutOfOther;
+const updateEstablished = updateEstablishedTcp;
+/** Changes no word of a packet or of the table, but says that it is not negative. */
+const WORD_MASK = 0x3fffffff;
+/** Actions that do more than look up and commit: judgePacket()'s. */
+export const NOT_PLAIN_ACTION = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
 /** Connections that judgePacket() alone deals with. */
 const STATUS_NOT_PLAIN = STATUS_LABEL | STATUS_NAT;
+/** 1 for all numbers but 0, which gives 0. */
+const isNotZero = (bits: number): number => (bits | (0 - bits)) >>> 31;
 /** A packet that was rewritten by an action before this one. */
 const TRANSLATED = CT.SNAT | CT.DNAT;
 
 /**
- * The fast path of judgePacket(): packets that were not judged before, whose candidate is their IPv4 connection and
- * lives, under an action that only looks up and commits. It is allowed because the update and the verdict are the
- * same; what is left out are the questions whose answers are known here. One loop for all that come in a row, since
- * the call for each would not be inlined.
+ * The fast path of judgePacket(): TCP and UDP packets that were not judged before, whose candidate is their IPv4
+ * connection, lives and stays in its state, under an action that only looks up and commits. It is allowed because
+ * the update and the verdict are the same; what is left out are the questions whose answers are known here.
+ *
+ * One loop for all that come in a row, and no call in it that is not inlined: after one the compiler loads the map,
+ * length and address of every array again. Whatever is not as simple as that ends the loop, and judgePacket() goes on.
  *
  * @param first number of the batch's first packet in `packets`
  * @param from place in the batch of the packet to begin with; its region is held
@@ -78,68 +102,59 @@ export function judgePlainRows(
   from: number,
   count: number,
 ): number {
-  const { words, doubles, facts, actions, counts, held, map, now } = tracker;
-  const { recordsAt, recordWords } = map;
+  const { words, doubles, counts, held, timeoutsMs, frames, checksSequence } = tracker;
   let latestMs = tracker.latestMs[0];
   let index = from;
   for (; index < count; index++) {
-    const base = index * ROW_WORDS;
-    if (facts[base + ROW_REGION] !== held) break;
-    const packet = (first + index) * PACKET_WORDS;
-    const nowMs = times[(packet + TIME) >>> 1];
-    const action = facts[base + ROW_ACTION];
-    const zone = actions[action + A_ZONE];
-    const protocol = facts[base + PROTOCOL];
-    const key = (zone << 16) | protocol;
-    const record = facts[base + CANDIDATE];
-    const at = recordsAt + record * recordWords;
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    const at = ROWS[base + CANDIDATE_AT] & WORD_MASK;
+    const packet = ((first + index) * PACKET_WORDS) & WORD_MASK;
+    const key = ROWS[base + ROW_KEY];
+    const generation = words[at + GENERATION];
+    const status = words[at + STATUS];
+    if (words[at + KEY] !== key || ROWS[base + ROW_REGION] !== held || (generation & 1) === 0) break;
+    if ((status & STATUS_NOT_PLAIN) !== 0) break;
     const src = words[at + C_SRC];
     const dst = words[at + C_DST];
     const ports = words[at + C_PORTS];
-    const isOriginal = src === facts[base + SRC] && dst === facts[base + DST] && ports === facts[base + PORTS];
-    if (!isOriginal) {
-      const isReply = src === facts[base + DST] && dst === facts[base + SRC] && ports === facts[base + PORTS_REVERSED];
-      if (!isReply) break;
+    // Not 0 where the packet differs from the connection, and from the connection turned round.
+    const there = (src ^ ROWS[base + SRC]) | (dst ^ ROWS[base + DST]) | (ports ^ ROWS[base + PORTS]);
+    const back = (src ^ ROWS[base + DST]) | (dst ^ ROWS[base + SRC]) | (ports ^ ROWS[base + PORTS_REVERSED]);
+    if (there !== 0 && back !== 0) break;
+    const reply = isNotZero(there);
+    const nowMs = times[(packet + TIME) >>> 1];
+    if (!(nowMs < doubles[(at + EXPIRES) >>> 1])) break;
+
+    let timeout = ESTABLISHED_TIMEOUT;
+    let state = EST | TRK | (reply * RPL);
+    if ((key & PROTOCOL_MASK) === TCP) {
+      const l4 = ROWS[base + L4] & WORD_MASK;
+      if (!updateEstablished(words, frames, at, l4, ROWS[base + L4_END], reply, checksSequence)) break;
+    } else {
+      const l4State = status & L4_MASK;
+      if (stateAfter(l4State, reply) !== l4State) break;
+      timeout = timeoutOf(l4State);
+      if (l4State !== BOTH_WAYS) state = NEW | TRK;
     }
-    if (
-      words[at + KEY] !== key ||
-      words[at + R_HASH] !== facts[base + HASH] ||
-      (words[at + GENERATION] & 1) === 0 ||
-      (protocol & IPV6) !== 0 ||
-      facts[base + FLAGS] !== 0 ||
-      packets[packet + STATE] !== 0 ||
-      (actions[action + A_FLAGS] & NOT_PLAIN) !== 0 ||
-      (words[at + STATUS] & STATUS_NOT_PLAIN) !== 0 ||
-      !(nowMs < doubles[(at + EXPIRES) >>> 1])
-    ) {
-      break;
-    }
-    now[0] = nowMs;
-    let result = updateConnection(tracker, at, key, base, !isOriginal);
-    if (result === REPLACE) break;
+    doubles[(at + EXPIRES) >>> 1] = nowMs + timeoutsMs[(status >>> POLICY_SHIFT) * POLICY_SIZE + timeout];
     if (nowMs > latestMs) latestMs = nowMs;
-    let state = EST | (isOriginal ? 0 : RPL);
-    if (result !== VALID) {
-      if (result !== VALID_NEW) result = noticeChangeLocked(tracker, record, result);
-      if (result !== VALID) state = result === VALID_NEW ? NEW : INV;
-    }
-    const reason = result < 0 ? -result : NO_REASON;
-    packets[packet + STATE] = state | TRK;
-    packets[packet + P_REASON] = reason;
-    packets[packet + ZONE] = zone;
+
+    packets[packet + STATE] = state;
+    packets[packet + P_REASON] = NO_REASON;
+    packets[packet + ZONE] = key >>> 16;
     packets[packet + MARK] = words[at + C_MARK];
-    packets[packet + LABEL] = 0;
-    packets[packet + LABEL + 1] = 0;
-    packets[packet + LABEL + 2] = 0;
-    packets[packet + LABEL + 3] = 0;
-    writeTuple(packets, packet, protocol, ports);
+    // Two words at a time.
+    times[(packet + LABEL) >>> 1] = 0;
+    times[(packet + LABEL + 2) >>> 1] = 0;
+    packets[packet + TUPLE_PROTOCOL] = key & FAMILY_AND_PROTOCOL;
+    packets[packet + TUPLE_PORTS] = ports;
     packets[packet + TUPLE_SRC + 3] = src;
     packets[packet + TUPLE_DST + 3] = dst;
-    packets[packet + CONNECTION] = record;
-    packets[packet + P_GENERATION] = words[at + GENERATION];
-    counts[REASON_COUNTS_AT + reason]++;
+    packets[packet + CONNECTION] = ROWS[base + CANDIDATE];
+    packets[packet + P_GENERATION] = generation;
   }
   tracker.latestMs[0] = latestMs;
+  counts[REASON_COUNTS_AT + NO_REASON] += index - from;
   return index;
 }
 

@@ -14,48 +14,65 @@
 import { REASON } from '../reason.js';
 import {
   firstCandidateLocked,
-  homeBucketAt,
-  likelyRecordLocked,
+  homeBucketAt as homeBucket,
+  likelyRecordLocked as likelyRecord,
   NONE as NO_RECORD,
   NO_SLOT,
-  RECORD,
-  recordAt,
   recordInSlot,
+  type SharedMap,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { FACT } from '../wire/facts.js';
+import { FACT, IPPROTO } from '../wire/facts.js';
 import { isFragmentReason } from '../wire/fragment.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import { parsePlainRows } from '../wire/plain.js';
+import { parsePlainRows, NOT_PLAIN as UNPARSED } from '../wire/plain.js';
+import {
+  ROWS as ALL_ROWS,
+  ROW_MASK as MASK_OF_ROW,
+  MAX_BATCH,
+  ROW_REASON as REASON_OF_ROW,
+  ROW_WORDS as WORDS_OF_ROW,
+} from '../wire/rows.js';
 import { ACTION, MAX_ACTIONS, ACTION_WORDS as WORDS_OF_ACTION } from './action.js';
 import { EVENT } from './counters.js';
 import { judgeFragment } from './fragments.js';
-import { hashKeys, partOf, zoneHash } from './hash.js';
+import { zoneHash as hashInZone, hashRows, partOf as partOfHash } from './hash.js';
 import { holdRegion, leaveRegion } from './hold.js';
-import { judgePacket, judgePlainRows } from './judge.js';
+import { NOT_PLAIN_ACTION as ACTIONS_NOT_PLAIN, judgePacket, judgePlainRows } from './judge.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { settleFragments } from './release.js';
-import { MAX_BATCH, NO_REGION as NOWHERE, ROW, type Tracker, ROW_WORDS as WORDS_OF_ROW } from './tracker.js';
+import { NO_KEY as NOT_PLAIN_KEY, NO_REGION as NOWHERE, ROW, type Tracker } from './tracker.js';
 import { rejectPacket } from './verdict.js';
 
-// Bound again: a constant of this module is folded into the code, an imported one is read each time.
-const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION } = PACKET;
-const { HASH } = FACT;
-const { GENERATION } = RECORD;
-const { ZONE: A_ZONE } = ACTION;
+// Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
+// imported function compared with the one that was inlined.
+const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION, STATE } = PACKET;
+const { HASH, PROTOCOL, FLAGS } = FACT;
+const { TCP, UDP } = IPPROTO;
+const { ZONE: A_ZONE, FLAGS: A_FLAGS } = ACTION;
 const { KEY0, KEY1 } = CONTROL;
-const { REASON: ROW_REASON, REGION, HOME, CANDIDATE, ACTION: ROW_ACTION } = ROW;
+const { REGION, HOME, CANDIDATE, CANDIDATE_AT, KEY, ACTION: ROW_ACTION } = ROW;
 const PACKET_WORDS = WORDS_OF_PACKET;
+const ROWS = ALL_ROWS;
 const ROW_WORDS = WORDS_OF_ROW;
+const ROW_MASK = MASK_OF_ROW;
+const ROW_REASON = REASON_OF_ROW;
 const ACTION_WORDS = WORDS_OF_ACTION;
 const ACTION_MASK = MAX_ACTIONS - 1;
 const NONE = NO_RECORD;
 const NO_REGION = NOWHERE;
+const NO_KEY = NOT_PLAIN_KEY;
+const NOT_PLAIN = UNPARSED;
+const NOT_PLAIN_ACTION = ACTIONS_NOT_PLAIN;
+const homeBucketAt = homeBucket;
+const likelyRecordLocked = likelyRecord;
+const partOf = partOfHash;
+const zoneHash = hashInZone;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
-/** In place of a reason until parseFrame() has been asked. */
-const NOT_PLAIN = -1;
+/** Changes no word of a packet, but says that it is not negative and that small numbers can be added to it. */
+const PACKETS_MASK = 0x3fffffff;
 
 /**
  * Judges `count` packets, the first of which is number `first` of the row `packets`, in order. Output words of every
@@ -80,56 +97,69 @@ export function processPackets(
 }
 
 function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
+  const { control } = tracker.memory;
   parseBatch(tracker, packets, first, count);
-  hashBatch(tracker, count);
-  const { facts } = tracker;
+  hashRows(count, control[KEY0], control[KEY1]);
+  placeBatch(tracker, packets, first, count);
+  touchLines(tracker, HOME, 0, count);
+  // The region in which candidates were looked up: whatever judges a packet may go to another one meanwhile.
+  let entered = NO_REGION;
   for (let index = 0; index < count; ) {
-    const region = facts[index * ROW_WORDS + REGION];
-    if (region !== tracker.held && region !== NO_REGION) changeRegion(tracker, region, index, count);
-    const judged = region === tracker.held ? judgePlainRows(tracker, packets, times, first, index, count) : index;
+    const region = ROWS[index * ROW_WORDS + REGION];
+    const isThere = region === entered && region === tracker.held;
+    if (region === NO_REGION || !(isThere || enterRegion(tracker, region, index, count))) {
+      judgeUnplaced(tracker, packets, times, first, index);
+      index++;
+      continue;
+    }
+    entered = region;
+    const judged = judgePlainRows(tracker, packets, times, first, index, count);
     if (judged === index) judgeRow(tracker, packets, times, first, index);
     index = Math.max(judged, index + 1);
   }
   leaveRegion(tracker);
 }
 
-/** A packet that is not plain, or of whose region there is no lock to be had. */
-function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, index: number): void {
-  const { facts } = tracker;
+/** A packet without a region, because the parser refuses it, or one of whose region there is no lock to be had. */
+function judgeUnplaced(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, index: number): void {
   const packet = (first + index) * PACKET_WORDS;
   const row = index * ROW_WORDS;
-  const region = facts[row + REGION];
-  if (region === NO_REGION && isFragmentReason(facts[row + ROW_REASON])) {
+  if (ROWS[row + REGION] !== NO_REGION) ROWS[row + ROW_REASON] = REASON['table-locked'];
+  else if (isFragmentReason(ROWS[row + ROW_REASON])) {
     judgeFragment(tracker, packets, times, packet, index);
     return;
   }
-  if (region === NO_REGION || !holdRegion(tracker, region)) {
-    if (region !== NO_REGION) facts[row + ROW_REASON] = REASON['table-locked'];
-    rejectPacket(tracker, packets, packet, index);
-    return;
-  }
+  rejectPacket(tracker, packets, packet, index);
+}
+
+/** A packet that is not plain; its region is held. */
+function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, index: number): void {
+  const packet = (first + index) * PACKET_WORDS;
   const nowMs = times[(packet + TIME) >>> 1];
   if (nowMs > tracker.latestMs[0]) tracker.latestMs[0] = nowMs;
   tracker.now[0] = nowMs;
-  judgePacket(tracker, packets, packet, index, region);
+  judgePacket(tracker, packets, packet, index, ROWS[index * ROW_WORDS + REGION]);
 }
 
-/** Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it. */
-function changeRegion(tracker: Tracker, region: number, index: number, count: number): void {
-  if (tracker.held !== NO_REGION) tracker.counts[EVENT.regionSwitches]++;
-  if (holdRegion(tracker, region)) touchCandidates(tracker, region, index, count);
+/**
+ * Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it.
+ * @returns false when its lock is not to be had
+ */
+function enterRegion(tracker: Tracker, region: number, index: number, count: number): boolean {
+  if (tracker.held !== NO_REGION && tracker.held !== region) tracker.counts[EVENT.regionSwitches]++;
+  if (!holdRegion(tracker, region)) return false;
+  findCandidates(tracker, region, index, count);
+  touchLines(tracker, CANDIDATE_AT, index, count);
+  return true;
 }
 
-/** First pass: the facts of every packet, the plain ones first. Packets that the parser refuses have no region. */
+/** First pass: the facts of every packet, the plain ones first. */
 function parseBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
-  const { facts, frames } = tracker;
-  const row = first * PACKET_WORDS + FRAME_OFFSET;
-  parsePlainRows(frames, packets, row, PACKET_WORDS, count, facts, ROW_WORDS, ROW_REASON, NO_REASON, NOT_PLAIN);
+  parsePlainRows(tracker.frames, packets, first * PACKET_WORDS + FRAME_OFFSET, PACKET_WORDS, count);
   for (let index = 0; index < count; index++) {
-    const packet = (first + index) * PACKET_WORDS;
-    const base = index * ROW_WORDS;
-    facts[base + ROW_ACTION] = (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
-    if (facts[base + ROW_REASON] === NOT_PLAIN) facts[base + ROW_REASON] = parsePacket(tracker, packets, packet, base);
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    if (ROWS[base + ROW_REASON] !== NOT_PLAIN) continue;
+    ROWS[base + ROW_REASON] = parsePacket(tracker, packets, (first + index) * PACKET_WORDS, base);
   }
 }
 
@@ -144,53 +174,72 @@ function parsePacket(tracker: Tracker, packets: Int32Array, packet: number, base
   return isInside ? parseFrame(frames, start, end, known, l3, facts, base) : REASON['frame-range'];
 }
 
-/** First pass, continued: hash, region and home bucket; each bucket's line is asked for. */
-function hashBatch(tracker: Tracker, count: number): void {
-  const { facts, map, words, actions } = tracker;
-  const { control } = tracker.memory;
+/**
+ * First pass, continued: action, region and home bucket of every packet, by its hash; and whether judgePlainRows() may
+ * deal with it. Packets that the parser has refused have no region.
+ */
+function placeBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
+  const { map, actions } = tracker;
   const { regions } = map;
-  const key0 = control[KEY0];
-  const key1 = control[KEY1];
-  hashKeys(facts, 0, ROW_WORDS, count, key0, key1);
-  let touched = 0;
-  for (let base = 0; base < count * ROW_WORDS; base += ROW_WORDS) {
-    facts[base + CANDIDATE] = NONE;
-    if (facts[base + ROW_REASON] !== NO_REASON) {
-      facts[base + REGION] = NO_REGION;
+  for (let index = 0; index < count; index++) {
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    const packet = ((first + index) * PACKET_WORDS) & PACKETS_MASK;
+    const action = (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
+    ROWS[base + ROW_ACTION] = action;
+    if (ROWS[base + ROW_REASON] !== NO_REASON) {
+      ROWS[base + REGION] = NO_REGION;
+      ROWS[base + HOME] = 0;
       continue;
     }
-    const hash = facts[base + HASH];
+    const zone = actions[action + A_ZONE];
+    const protocol = ROWS[base + PROTOCOL];
+    const unusual = (actions[action + A_FLAGS] & NOT_PLAIN_ACTION) | packets[packet + STATE] | ROWS[base + FLAGS];
+    const isPlain = unusual === 0 && (protocol === UDP || protocol === TCP);
+    const hash = ROWS[base + HASH];
+    const zoned = zoneHash(hash, zone);
     const region = partOf(hash, regions);
-    const zoned = zoneHash(hash, actions[facts[base + ROW_ACTION] + A_ZONE]);
-    const home = homeBucketAt(map, region, zoned);
-    facts[base + HASH] = zoned;
-    facts[base + REGION] = region;
-    facts[base + HOME] = home;
-    touched ^= words[home];
+    ROWS[base + KEY] = isPlain ? (zone << 16) | protocol : NO_KEY;
+    ROWS[base + HASH] = zoned;
+    ROWS[base + REGION] = region;
+    ROWS[base + HOME] = homeBucketAt(map, region, zoned);
   }
-  tracker.touched = touched;
 }
 
-/** Second pass: the record that each packet of the locked region most likely belongs to; its line is asked for. */
-function touchCandidates(tracker: Tracker, held: number, from: number, count: number): void {
-  const { facts, map, words } = tracker;
-  const lowest = held * map.recordsPerRegion;
-  const highest = lowest + map.recordsPerRegion;
+/**
+ * Asks for the lines that the words named by word `column` of each row lie in. A loop that does nothing else has the
+ * misses of some twenty packets under way at a time; at the end of a longer one it would be those of two or three.
+ */
+function touchLines(tracker: Tracker, column: number, from: number, count: number): void {
+  const { words } = tracker;
   let touched = 0;
-  for (let base = from * ROW_WORDS; base < count * ROW_WORDS; base += ROW_WORDS) {
-    if (facts[base + REGION] !== held) continue;
-    const hash = facts[base + HASH];
-    let record = likelyRecordLocked(map, facts[base + HOME], hash);
-    if (record === NONE) record = firstRecord(tracker, held, hash);
-    // A record of another region is not under this lock: findConnectionLocked() deals with it.
-    if (record <= lowest || record > highest) record = NONE;
-    facts[base + CANDIDATE] = record;
-    touched ^= words[recordAt(map, record) + GENERATION];
+  for (let index = from; index < count; index++) {
+    touched ^= words[ROWS[((index * ROW_WORDS) & ROW_MASK) + column]];
   }
   tracker.touched ^= touched;
 }
 
-function firstRecord(tracker: Tracker, region: number, hash: number): number {
-  const slot = firstCandidateLocked(tracker.map, region, hash);
-  return slot === NO_SLOT ? NONE : recordInSlot(tracker.map, slot);
+/** Second pass: the record that each packet of the locked region most likely belongs to. */
+function findCandidates(tracker: Tracker, held: number, from: number, count: number): void {
+  const { map, words } = tracker;
+  const { recordBits, recordsAt, recordWords } = map;
+  const lowest = held * map.recordsPerRegion;
+  const highest = lowest + map.recordsPerRegion;
+  for (let index = from; index < count; index++) {
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    let record = NONE;
+    if (ROWS[base + REGION] === held) {
+      const hash = ROWS[base + HASH];
+      record = likelyRecordLocked(words, recordBits, ROWS[base + HOME], hash);
+      if (record === NONE) record = firstRecord(map, held, hash);
+      // A record of another region is not under this lock: findConnectionLocked() deals with it.
+      if (record <= lowest || record > highest) record = NONE;
+    }
+    ROWS[base + CANDIDATE] = record;
+    ROWS[base + CANDIDATE_AT] = recordsAt + record * recordWords;
+  }
+}
+
+function firstRecord(map: SharedMap, region: number, hash: number): number {
+  const slot = firstCandidateLocked(map, region, hash);
+  return slot === NO_SLOT ? NONE : recordInSlot(map, slot);
 }

@@ -9,31 +9,33 @@ import { CHOICE_WORDS } from '../nat/choice.js';
 import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import type { TrackContext } from '../track/protocol.js';
 import { FACT_WORDS } from '../wire/facts.js';
+import { MAX_BATCH, ROW_WORDS, ROWS } from '../wire/rows.js';
 import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.js';
 import { COUNTER_ROW } from './counters.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import type { Reassembly } from './reassembly.js';
 
-/** Packets that are parsed, looked up and judged together. */
-export const MAX_BATCH = 64;
-
 /**
- * A row of scratch per packet of a batch: its facts, and behind them what the passes tell one another. One array for
- * all of it, because each further array costs the loop a register or two.
+ * The words of a row of ROWS that are the engine's: what its passes tell one another. CANDIDATE and CANDIDATE_AT
+ * mean something only while the region in which they were looked up is held.
  */
 export const ROW = {
-  /** Reason of the parser. */
-  REASON: FACT_WORDS,
   /** Region of the packet's key. */
   REGION: FACT_WORDS + 1,
   /** First word of the home bucket. */
   HOME: FACT_WORDS + 2,
-  /** The record that is most likely the packet's, or NONE. */
-  CANDIDATE: FACT_WORDS + 3,
   /** First word of the packet's action. */
-  ACTION: FACT_WORDS + 4,
+  ACTION: FACT_WORDS + 3,
+  /** CONN.KEY of the packet's connection if nothing but an update can come of it: see judgePlainRows(); else NO_KEY. */
+  KEY: FACT_WORDS + 4,
+  /** The record that is most likely the packet's, or NONE. */
+  CANDIDATE: FACT_WORDS + 5,
+  /** Its first word; with NONE that of record 0, which is never live. */
+  CANDIDATE_AT: FACT_WORDS + 6,
 } as const;
-export const ROW_WORDS = 2 * FACT_WORDS;
+
+/** No connection's key: its protocol is above all that there are. */
+export const NO_KEY = -1;
 
 /** Row of `facts` of a datagram that was put together, behind the row of NAT. */
 export const WHOLE_ROW = MAX_BATCH + 1;
@@ -97,7 +99,7 @@ export function createTracker(memory: EngineMemory, owner: number, reassembly?: 
     owner,
     counts: memory.counters.subarray(row, row + COUNTER_ROW),
     frames: new DataView(new ArrayBuffer(0)),
-    facts: new Int32Array((MAX_BATCH + 2) * ROW_WORDS),
+    facts: ROWS,
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
     held: NO_REGION,

@@ -8,10 +8,11 @@ import { annexAt, NONE as NO_RECORD, RECORD, recordAt } from '../sharedarraybuff
 import { ANNEX, CONN, STATUS_LABEL as LABELLED } from '../track/connection.js';
 import { CT } from '../track/state.js';
 import { FACT, FAMILY_IPV6, IPPROTO } from '../wire/facts.js';
+import { ROW_REASON, ROW_WORDS } from '../wire/rows.js';
 import { ACTION, ACTION_LABEL as SETS_LABEL, ACTION_MARK as SETS_MARK } from './action.js';
 import { REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { PACKET } from './packet.js';
-import { ROW, ROW_WORDS, type Tracker } from './tracker.js';
+import { ROW, type Tracker } from './tracker.js';
 
 // Bound again: a constant of this module is folded into the code, an imported one is read each time.
 const { STATE, REASON, ZONE, MARK, LABEL, TUPLE_PROTOCOL, TUPLE_PORTS, TUPLE_SRC, TUPLE_DST } = PACKET;
@@ -20,7 +21,7 @@ const { PROTOCOL, PORTS: F_PORTS, SRC0: F_SRC0, SRC: F_SRC, DST0: F_DST0, DST: F
 const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, LABEL: C_LABEL, STATUS } = CONN;
 const { GENERATION } = RECORD;
 const { FLAGS: A_FLAGS, ZONE: A_ZONE } = ACTION;
-const { REASON: ROW_REASON, ACTION: ROW_ACTION } = ROW;
+const { ACTION: ROW_ACTION } = ROW;
 const { INV, TRK } = CT;
 const ACTION_LABEL = SETS_LABEL;
 const ACTION_MARK = SETS_MARK;
@@ -107,7 +108,7 @@ export function describePacket(
 }
 
 /** Protocol and ports of the original tuple; for ICMP OVS puts type and code where the ports are. */
-export function writeTuple(packets: Int32Array, packet: number, protocol: number, ports: number): void {
+function writeTuple(packets: Int32Array, packet: number, protocol: number, ports: number): void {
   const isIcmp = protocol === ICMP || protocol === ICMPV6;
   packets[packet + TUPLE_PROTOCOL] = protocol;
   packets[packet + TUPLE_PORTS] = isIcmp ? ((ports >>> 8) & 0xff) << 16 : ports;

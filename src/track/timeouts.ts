@@ -13,6 +13,7 @@ const TIMEOUTS = [
   ['tcp_fin_wait', 15 * 60 * SECOND_MS, 'one side has sent its FIN'],
   ['tcp_time_wait', 45 * SECOND_MS, 'both sides have sent their FIN'],
   ['tcp_close', 30 * SECOND_MS, 'both FINs are acknowledged, or a RST was seen'],
+  // These three in the order of the states of other.ts.
   ['udp_first', 60 * SECOND_MS, 'one packet, of UDP or of any protocol without rules of its own'],
   ['udp_single', 60 * SECOND_MS, 'several packets, one direction'],
   ['udp_multiple', 30 * SECOND_MS, 'packets in both directions'],

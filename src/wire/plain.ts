@@ -7,15 +7,31 @@
  *
  * It goes through all frames of a batch in one loop: a call per frame would cost as much as the parse itself.
  *
- * Imports bytes, checksum, facts, ipv4, known. Imported by engine/.
+ * Imports bytes, checksum, facts, ipv4, known, rows, ../reason. Imported by engine/.
  */
-import { i32be, u8, u16be } from './bytes.js';
+import { REASON } from '../reason.js';
+import { i32be as readI32be, u8 as readU8, u16be as readU16be } from './bytes.js';
 import { addSums, onesSum } from './checksum.js';
 import { ETHERTYPE } from './ethernet.js';
 import { FACT, IPPROTO } from './facts.js';
 import { MAX_PADDING } from './ipv4.js';
 import { KNOWN } from './known.js';
+import {
+  ROWS as ALL_ROWS,
+  ROW_MASK as MASK_OF_ROW,
+  ROW_REASON as REASON_OF_ROW,
+  ROW_WORDS as WORDS_OF_ROW,
+} from './rows.js';
 
+// Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
+// imported function compared with the one that was inlined.
+const i32be = readI32be;
+const u16be = readU16be;
+const u8 = readU8;
+const ROWS = ALL_ROWS;
+const ROW_WORDS = WORDS_OF_ROW;
+const ROW_MASK = MASK_OF_ROW;
+const ROW_REASON = REASON_OF_ROW;
 const { SRC, DST, PORTS, PORTS_REVERSED, PROTOCOL, L3, L4, L4_END, FLAGS } = FACT;
 const { L3_CHECKSUM_GOOD, L4_CHECKSUM_GOOD, L3_CHECKSUM_BAD, L4_CHECKSUM_BAD, L3_IPV4, L3_IPV6, L3_OTHER } = KNOWN;
 const { NO_CHECKSUMS } = KNOWN;
@@ -50,18 +66,21 @@ export const SPAN = {
 } as const;
 const { START, LENGTH, KNOWN: KNOWN_BITS, L3: L3_KNOWN } = SPAN;
 
+/** Changes no offset, but says that it is not negative. */
+const OFFSET_MASK = 0x7fffffff;
+
+const NO_REASON = REASON.none;
+/** In place of a reason: parseFrame() is to be asked. */
+export const NOT_PLAIN = -1;
+
 /** Sum of the two halves of a word, to be folded later. */
-function halves(word: number): number {
-  return (word >>> 16) + (word & 0xffff);
-}
+const halves = (word: number): number => (word >>> 16) + (word & 0xffff);
 
 /**
- * Parses `count` frames.
+ * Parses `count` frames into the first rows of ROWS. ROW_REASON of a row becomes REASON.none, or NOT_PLAIN when the
+ * frame is not that plain or does not lie in the view; the facts of the row are then undefined.
  *
  * @param spans rows of `spanWords` words that begin with those of SPAN; the first row is at word `span`
- * @param facts rows of `rowWords` words that begin with the facts; the first row is at word 0
- * @param result word of a row that becomes `plain`, or `other` when the frame is not that plain or does not lie in the
- *   view; the facts of the row are then undefined
  */
 export function parsePlainRows(
   view: DataView,
@@ -69,24 +88,19 @@ export function parsePlainRows(
   span: number,
   spanWords: number,
   count: number,
-  facts: Int32Array,
-  rowWords: number,
-  result: number,
-  plain: number,
-  other: number,
 ): void {
   const bytes = view.byteLength;
-  let at = span - spanWords;
-  for (let base = 0; base < count * rowWords; base += rowWords) {
-    at += spanWords;
-    facts[base + result] = other;
+  for (let index = 0; index < count; index++) {
+    const at = (span + index * spanWords) & OFFSET_MASK;
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    ROWS[base + ROW_REASON] = NOT_PLAIN;
     const start = spans[at + START];
-    const length = spans[at + LENGTH];
-    const end = start + length;
+    const end = (start + spans[at + LENGTH]) | 0;
     const known = spans[at + KNOWN_BITS];
     const isNamed = (known & L3_IPV4) !== 0;
-    const l3 = isNamed ? spans[at + L3_KNOWN] : start + ETHERNET_BYTES;
-    if (start < 0 || end > bytes || l3 < start || (known & UNUSUAL) !== 0) continue;
+    const named = isNamed ? spans[at + L3_KNOWN] : start + ETHERNET_BYTES;
+    if (start < 0 || end > bytes || named < start || (known & UNUSUAL) !== 0) continue;
+    const l3 = named & OFFSET_MASK;
     if (end - l3 < IP_BYTES + UDP_BYTES) continue;
     if (!isNamed && u16be(view, start + TYPE_AT) !== IPV4) continue;
 
@@ -128,15 +142,15 @@ export function parsePlainRows(
     const ports = i32be(view, l4);
     if (ports >>> 16 === 0 || (ports & 0xffff) === 0) continue;
 
-    facts[base + SRC] = src;
-    facts[base + DST] = dst;
-    facts[base + PORTS] = ports;
-    facts[base + PORTS_REVERSED] = (ports << 16) | (ports >>> 16);
-    facts[base + PROTOCOL] = protocol;
-    facts[base + L3] = l3;
-    facts[base + L4] = l4;
-    facts[base + L4_END] = l4 + size;
-    facts[base + FLAGS] = 0;
-    facts[base + result] = plain;
+    ROWS[base + SRC] = src;
+    ROWS[base + DST] = dst;
+    ROWS[base + PORTS] = ports;
+    ROWS[base + PORTS_REVERSED] = (ports << 16) | (ports >>> 16);
+    ROWS[base + PROTOCOL] = protocol;
+    ROWS[base + L3] = l3;
+    ROWS[base + L4] = l4;
+    ROWS[base + L4_END] = l4 + size;
+    ROWS[base + FLAGS] = 0;
+    ROWS[base + ROW_REASON] = NO_REASON;
   }
 }

@@ -153,17 +153,17 @@ test('the likely record is a candidate, and the only one of a lone hash', () => 
   for (let key = 0; key < 600; key++) {
     const hash = goodHash(key);
     const home = homeBucketAt(map, 0, hash);
-    assert.equal(likelyRecordLocked(map, home, hash), NONE, 'nothing is likely in an empty map');
+    assert.equal(likelyRecordLocked(map.words, map.recordBits, home, hash), NONE, 'nothing is likely in an empty map');
     const record = addLocked(map, 0, hash, key, 1);
-    assert.equal(likelyRecordLocked(map, home, hash), record, `key ${key}`);
+    assert.equal(likelyRecordLocked(map.words, map.recordBits, home, hash), record, `key ${key}`);
     dropLocked(map, record);
-    assert.equal(likelyRecordLocked(map, home, hash), NONE, `key ${key} is gone`);
+    assert.equal(likelyRecordLocked(map.words, map.recordBits, home, hash), NONE, `key ${key} is gone`);
   }
   for (const hashOf of [goodHash, constantHash]) {
     fill(map, 0, hashOf);
     for (let key = 0; key < 600; key++) {
       const hash = hashOf(key);
-      const likely = likelyRecordLocked(map, homeBucketAt(map, 0, hash), hash);
+      const likely = likelyRecordLocked(map.words, map.recordBits, homeBucketAt(map, 0, hash), hash);
       assert.ok(likely === NONE || candidates(map, 0, hash).includes(likely), `key ${key}: record ${likely}`);
     }
     for (const record of liveRecords(map, 0)) dropLocked(map, record);

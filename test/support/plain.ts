@@ -1,11 +1,10 @@
 /**
  * One frame through the fast path of the parser, which takes rows of them.
  */
+import { REASON } from '../../src/reason.js';
 import { FACT_WORDS } from '../../src/wire/facts.js';
 import { parsePlainRows } from '../../src/wire/plain.js';
-
-const PLAIN = 1;
-const OTHER = 2;
+import { ROW_REASON, ROWS } from '../../src/wire/rows.js';
 
 /** @returns whether the fast path took the frame in [start, end); its facts are then in the row at `base` */
 export function parsePlain(
@@ -17,10 +16,10 @@ export function parsePlain(
   facts: Int32Array,
   base: number,
 ): boolean {
-  const row = new Int32Array(FACT_WORDS + 1).fill(0x5a5a5a5a);
+  ROWS.fill(0x5a5a5a5a, 0, FACT_WORDS);
   const span = Int32Array.of(start, end - start, known, l3);
-  parsePlainRows(view, span, 0, span.length, 1, row, row.length, FACT_WORDS, PLAIN, OTHER);
-  if (row[FACT_WORDS] !== PLAIN) return false;
-  facts.set(row.subarray(0, FACT_WORDS), base);
+  parsePlainRows(view, span, 0, span.length, 1);
+  if (ROWS[ROW_REASON] !== REASON.none) return false;
+  facts.set(ROWS.subarray(0, FACT_WORDS), base);
   return true;
 }

@@ -25,9 +25,18 @@ class ChangingView extends DataView<ArrayBuffer> {
   looks: readonly number[] = [];
   looked = 0;
 
-  override getUint8(at: number): number {
-    if (at !== FLAGS_AT) return super.getUint8(at);
+  #look(): number {
     return this.looks[Math.min(this.looked++, this.looks.length - 1)];
+  }
+
+  override getUint8(at: number): number {
+    return at === FLAGS_AT ? this.#look() : super.getUint8(at);
+  }
+
+  /** The word with data offset, flags and window, which the fast path reads at once; sums read in the other order. */
+  override getInt32(at: number, littleEndian?: boolean): number {
+    const word = super.getInt32(at, littleEndian);
+    return at === FLAGS_AT - 1 && littleEndian === false ? (word & ~0xff0000) | (this.#look() << 16) : word;
   }
 }
 
