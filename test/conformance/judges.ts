@@ -247,6 +247,11 @@ export interface Outcome {
   readonly dump: readonly string[];
 }
 
+/** OpenFlow tells the original tuple of some packets only, not of invalid ones for one: where it does not, ours is left out. */
+export function asTold(answer: string, told: string | undefined): string {
+  return told?.includes(' [] ') ? answer.replace(/\[[^\]]*\]/, '[]') : answer;
+}
+
 /** Shows a judge all packets, closes it, and gives what it said. */
 export async function outcomeOf(judge: Judge, steps: readonly Step[]): Promise<Outcome> {
   try {

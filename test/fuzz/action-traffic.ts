@@ -11,7 +11,7 @@
 import { anatomyOf, quotedAnatomy } from './anatomy.js';
 import { type Cast, EVERYBODY, playOf } from './datagram-traffic.js';
 import type { Script } from './script.js';
-import { type Actions, CLEAR, type Traffic } from './traffic.js';
+import { type Actions, CLEAR, COMMIT_PASS, type Traffic } from './traffic.js';
 import { PROTOCOL } from './writer.js';
 
 const LABEL = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210n;
@@ -116,7 +116,15 @@ function isRewrittenWell(frame: Uint8Array): boolean {
   return !quoted.isIpv6 && quoted.l4 + 20 <= anatomy.end;
 }
 
-export function natTraffic(script: Script): Traffic {
-  const traffic = playOf(script, GATEWAY);
+function rewrittenWell(traffic: Traffic): Traffic {
   return { ...traffic, packets: traffic.packets.filter(({ frame }) => isRewrittenWell(frame)) };
+}
+
+export function natTraffic(script: Script): Traffic {
+  return rewrittenWell(playOf(script, GATEWAY));
+}
+
+/** The same hosts and packets for rules, which decide by themselves what packets pass. */
+export function gatewayTraffic(script: Script): Traffic {
+  return rewrittenWell(playOf(script, { ...GATEWAY, passes: () => COMMIT_PASS }));
 }

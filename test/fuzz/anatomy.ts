@@ -7,6 +7,9 @@
 import { PROTOCOL } from './writer.js';
 
 export const ETHERTYPE = { IPV4: 0x0800, IPV6: 0x86dd, VLAN: 0x8100, QINQ: 0x88a8 } as const;
+/** A smaller ethertype is a length in the manner of IEEE 802.3. */
+const LONGEST_LENGTH = 0x5ff;
+const SNAP_BYTES = 8;
 const FRAGMENT = 44;
 const AUTHENTICATION = 51;
 /** Hop-by-hop, routing, authentication and destination options; a fragment header ends the walk. */
@@ -31,7 +34,11 @@ export function u16(bytes: Uint8Array, at: number): number {
 export function anatomyOf(frame: Uint8Array): Anatomy | undefined {
   let at = 12;
   while (at + 2 <= frame.length && (u16(frame, at) === ETHERTYPE.VLAN || u16(frame, at) === ETHERTYPE.QINQ)) at += 4;
-  const type = u16(frame, at);
+  let type = u16(frame, at);
+  if (type <= LONGEST_LENGTH) {
+    at += SNAP_BYTES; // whether it is SNAP, and whose, does not matter here
+    type = u16(frame, at);
+  }
   if (type === ETHERTYPE.IPV4) return packetAnatomy(frame, at + 2, false);
   return type === ETHERTYPE.IPV6 ? packetAnatomy(frame, at + 2, true) : undefined;
 }

@@ -1,11 +1,14 @@
 /**
  * The long run, by hand: `FLOWSHARD_ORACLE=program node dist/test/fuzz/main.js KIND [PACKETS] [SEED] [DIRECTORY]`.
  *
- * Imports campaign, kinds, oracle-program.
+ * The kind `rules` needs none: it asks a live ovs-vswitchd.
+ *
+ * Imports campaign, kinds, oracle-program, rule-campaign.
  */
 import { run } from './campaign.js';
 import { KINDS } from './kinds.js';
 import { OracleProgram } from './oracle-program.js';
+import { runRules } from './rule-campaign.js';
 
 const DEFAULT_PACKETS = 100_000;
 
@@ -15,8 +18,13 @@ async function main([
   seed = '1',
   directory = '.',
 ]: readonly string[]): Promise<void> {
+  if (name === 'rules') {
+    const { packets: compared, cases } = await runRules(Number(seed), Number(packets));
+    process.stdout.write(`rules: ${compared} packets, ${cases} sets of rules, seed ${seed}: no difference\n`);
+    return;
+  }
   const kind = KINDS.find(one => one.name === name);
-  if (kind === undefined) throw new Error(`kinds are ${KINDS.map(one => one.name).join(', ')}`);
+  if (kind === undefined) throw new Error(`kinds are ${KINDS.map(one => one.name).join(', ')}, rules`);
   const { FLOWSHARD_ORACLE: path } = process.env;
   if (path === undefined) throw new Error('FLOWSHARD_ORACLE names no program');
   const witness = await OracleProgram.start(path, kind.actions);
