@@ -10,7 +10,7 @@ import { attachMemory, type MemoryHandle } from '../../src/engine/memory.js';
 import { processPackets } from '../../src/engine/process.js';
 import { createTracker } from '../../src/engine/tracker.js';
 import { reasonName } from '../../src/reason.js';
-import { frame, ipv4, udp } from '../support/frames.js';
+import { flowFrame, writeFlow } from '../support/flows.js';
 import { meet } from '../support/threads.js';
 
 export interface PortsJob {
@@ -23,29 +23,9 @@ export interface PortsJob {
 
 export type PortsReport = Record<string, number>;
 
-/** Source port of every flow; they differ in the address. */
-export const FLOW_PORT = 40_000;
-const SRC_AT = 26;
-const DST_LAST_AT = 33;
-const IP_SUM_AT = 24;
-const UDP_SUM_AT = 40;
-
-/** Makes the frame that of flow `number`: source 10.x.x.x, last byte of the destination as given, sums in order. */
-export function writeFlow(bytes: Uint8Array, number: number, destination: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  view.setUint32(SRC_AT, 0x0a000000 | number);
-  bytes[DST_LAST_AT] = destination;
-  view.setUint16(UDP_SUM_AT, 0);
-  view.setUint16(IP_SUM_AT, 0);
-  let sum = 0;
-  for (let at = 14; at < 34; at += 2) sum += view.getUint16(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  view.setUint16(IP_SUM_AT, ~sum & 0xffff);
-}
-
 function run(job: PortsJob): PortsReport {
   const tracker = createTracker(attachMemory(job.memory), job.owner);
-  const bytes = frame(ipv4({ src: '10.0.0.0', dst: '198.51.100.1' }, udp({ sport: FLOW_PORT, dport: 53 })));
+  const bytes = flowFrame();
   const batch = new PacketBatch(32);
   const reasons: Record<string, number> = {};
   tracker.frames = batch.frames;
@@ -65,4 +45,4 @@ function run(job: PortsJob): PortsReport {
   return reasons;
 }
 
-if (parentPort !== null) parentPort.postMessage(run(workerData as PortsJob));
+parentPort?.postMessage(run(workerData as PortsJob));
