@@ -71,13 +71,17 @@ export function dropFragments(tracker: Tracker, { store }: Reassembly, datagram:
   countFragments(tracker, protocol, fate, dropped);
 }
 
-/** Gives up what has waited for too long by the tracker's time: for the rest of its datagram, or to be taken. */
+/** Gives up datagrams that have not become whole in time, by the tracker's time. */
 export function expireFragments(tracker: Tracker, reassembly: Reassembly): void {
   const { store } = reassembly;
-  const { words, doubles, fragments } = store;
   for (let ended = endedDatagram(store, tracker.now); ended !== NONE; ended = endedDatagram(store, tracker.now)) {
     dropFragments(tracker, reassembly, ended, FATE.EXPIRED);
   }
+}
+
+/** Gives up fragments that nobody has taken in time, once the ring has had its chance to take them. */
+function purgeReady(tracker: Tracker, store: FragmentStore): void {
+  const { words, doubles, fragments } = store;
   while (words[HEADER.READY] !== NONE) {
     const at = itemAt(fragments, words[HEADER.READY]);
     if (tracker.now[0] < doubles[(at + HELD.ROW + TIME) >>> 1] + RELEASE_TIMEOUT_MS) return;
@@ -117,6 +121,7 @@ export function settleFragments(tracker: Tracker): void {
   while (released.released !== taken) takeBack(released);
   while (store.words[HEADER.READY] !== NONE && moveReady(reassembly)) dropReady(tracker, store, FATE.COMPLETED);
   publishFilled(released);
+  purgeReady(tracker, store);
   expireFragments(tracker, reassembly);
 }
 

@@ -10,7 +10,7 @@ import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
 import { formatCtState } from '../../src/track/state.js';
 import { type CapturedPacket, captureNames, capturePackets } from '../support/captures.js';
 import { frame, ipv4, udp } from '../support/frames.js';
-import { batchesOf, dumpText, judgeLocally, verdictsOf } from './verdicts.js';
+import { batchesOf, dumpText, judgeLocally, note, verdictsOf, verdictText } from './verdicts.js';
 
 const SMALL = { maxConnections: 10_000, clock: 'packets' } as const;
 
@@ -55,7 +55,7 @@ describe('shards', () => {
           const verdicts: string[] = [];
           for (const batch of batchesOf(packets, size)) {
             await engine.execute(batch);
-            verdicts.push(...verdictsOf(batch));
+            note(verdicts, batch, engine.released, verdictText);
           }
           assert.deepEqual(verdicts, expected.verdicts);
           assert.deepEqual(dumpText(engine.tracker, packets[packets.length - 1].timeMs), expected.dump);

@@ -4,9 +4,8 @@ import { describe, test } from 'node:test';
 import { dumpConnections } from '../../src/control/dump.js';
 import { formatConnection } from '../../src/control/format.js';
 import { LocalEngine } from '../../src/engine/local.js';
-import { formatCtState } from '../../src/track/state.js';
 import { captureNames, capturePackets, captureText } from '../support/captures.js';
-import { batchesOf, judgeLocally } from './verdicts.js';
+import { batchesOf, judgeLocally, note, stateLine } from './verdicts.js';
 
 /** OVS sorted its own lines by bytes; so does the default sort, all being ASCII. */
 function text(lines: readonly string[]): string {
@@ -24,9 +23,7 @@ describe('golden captures', () => {
         const states: string[] = [];
         for (const batch of batchesOf(packets, size)) {
           engine.execute(batch);
-          for (let index = 0; index < batch.length; index++) {
-            states.push(`${states.length + 1}: ${formatCtState(batch.state(index))}`);
-          }
+          note(states, batch, engine.released, stateLine);
         }
         assert.equal(text(states), captureText(`${name}.states`));
         const lines = (more: boolean) =>
@@ -52,7 +49,7 @@ describe('golden captures', () => {
       for (const batch of batchesOf(packets, 1)) {
         engine.execute(batch);
         engine.sweep(batch.times[2]);
-        states.push(`${states.length + 1}: ${formatCtState(batch.state(0))}`);
+        note(states, batch, engine.released, stateLine);
       }
       assert.equal(text(states), captureText(`${name}.states`));
       assert.equal(engine.connectionCount, captureText(`${name}.dump`).split('\n').length - 1);

@@ -10,8 +10,9 @@ import { PacketBatch } from '../../src/engine/batch.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import type { TableOptions } from '../../src/engine/options.js';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
+import type { ReleasedPackets } from '../../src/engine/released.js';
 import type { Tracker } from '../../src/engine/tracker.js';
-import { reasonName } from '../../src/reason.js';
+import { REASON, reasonName } from '../../src/reason.js';
 import { formatCtState } from '../../src/track/state.js';
 import type { CapturedPacket } from '../support/captures.js';
 
@@ -20,9 +21,31 @@ export function* batchesOf(packets: readonly CapturedPacket[], size: number, act
   const batch = new PacketBatch(size, size * 65_536);
   for (let from = 0; from < packets.length; from += size) {
     batch.clear();
-    for (const { frame, timeMs } of packets.slice(from, from + size)) assert.ok(batch.add(frame, timeMs, { action }));
+    for (const [index, { frame, timeMs }] of packets.slice(from, from + size).entries()) {
+      assert.ok(batch.add(frame, timeMs, { action, cookie: from + index }));
+    }
     yield batch;
   }
+}
+
+/** Writes down what is said of each packet, by its number; what fragments come back with takes the place of the first. */
+export function note(
+  texts: string[],
+  batch: PacketBatch,
+  released: ReleasedPackets,
+  textOf: (batch: PacketBatch, index: number) => string,
+): void {
+  const returned = new PacketBatch(64, 64 * 65_536);
+  for (let index = 0; index < batch.length; index++) texts[batch.cookie(index)] = textOf(batch, index);
+  for (; released.takeInto(returned) > 0; returned.clear()) {
+    for (let index = 0; index < returned.length; index++) texts[returned.cookie(index)] = textOf(returned, index);
+  }
+}
+
+/** A line of `.states`. */
+export function stateLine(batch: PacketBatch, index: number): string {
+  const isHeld = batch.reason(index) === REASON['fragment-held'];
+  return `${batch.cookie(index) + 1}: ${isHeld ? 'held' : formatCtState(batch.state(index))}`;
 }
 
 /** State, reason, zone, mark, label and original tuple of a packet; not where its connection lies in the table. */
@@ -62,7 +85,7 @@ export function judgeLocally(
   const verdicts: string[] = [];
   for (const batch of batchesOf(packets, size)) {
     engine.execute(batch);
-    verdicts.push(...verdictsOf(batch));
+    note(verdicts, batch, engine.released, verdictText);
   }
   return { verdicts, dump: dumpText(engine.tracker, packets[packets.length - 1].timeMs) };
 }

@@ -7,7 +7,7 @@
  *
  * Imports support/captures, anatomy, script, traffic, writer.
  */
-import { type CapturedPacket, captureNames, capturePackets } from '../support/captures.js';
+import { type CapturedPacket, capturePackets, unfragmentedNames } from '../support/captures.js';
 import { anatomyOf } from './anatomy.js';
 import { type Script, STEP_WORDS, stepsOf } from './script.js';
 import { COMMIT_PASS, type Traffic, type TrafficPacket } from './traffic.js';
@@ -21,7 +21,7 @@ let captures: CapturedPacket[][] | undefined;
 
 /** Read once. */
 function goldenCaptures(): CapturedPacket[][] {
-  captures ??= captureNames().map(capturePackets);
+  captures ??= unfragmentedNames().map(capturePackets);
   return captures;
 }
 

@@ -27,7 +27,7 @@ export function layersOf(frame: Buffer): Layers | undefined {
   return { version: 6, protocol: frame[20], transport: 54, end: 54 + frame.readUInt16BE(18), source, destination };
 }
 
-/** Fragments are no part of these captures. */
+/** Fragments are no part of captures that do not say so. */
 export function isFragment(frame: Buffer): boolean {
   const isIpv4 = layersOf(frame)?.version === 4 && frame[NETWORK] >> 4 === 4;
   return isIpv4 && (frame.readUInt16BE(NETWORK + 6) & 0x3fff) !== 0;

@@ -11,6 +11,7 @@ answers of a real Open vSwitch:
 
 - \`NAME.states\`: a line per packet, as \`ovstest test-conntrack pcap\` prints it for commit in zone 0. The clock stands
   still, but for captures marked *clock*: those were answered by ovs-vswitchd, its clock at the millisecond of each packet.
+  A fragment has the state of its datagram, or \`held\` when it never left.
 - \`NAME.dump\`, \`NAME.dump-m\`: \`dpctl/dump-conntrack -s\` and \`-m -s\` of ovs-vswitchd after the last packet, sorted, the
   clock at floor(time since the first packet) in milliseconds.
 
@@ -27,7 +28,7 @@ answers of a real Open vSwitch:
 ${captures.map(row).join('\n')}
 
 3.1 follows SCTP like any protocol it does not know: no ports, no checksum, no chunks. It refuses an ICMP error that
-quotes a first fragment. Everything else agrees.
+quotes a first fragment, and sends fragments on as invalid that it has given up. Everything else agrees.
 
 Record again, as root: \`node dist/test/record/main.js [names...]\`. Ask again: \`node dist/test/record/answers.js [names...]\`
 with the reference in \`OVS_BIN_DIRS\` (directories, separated as in PATH) and \`OVS_SCHEMA\`.

@@ -19,8 +19,18 @@ export function captureText(file: string): string {
 }
 
 export function captureNames(): string[] {
-  const { captures }: { captures: { name: string }[] } = JSON.parse(captureText('index.json'));
-  return captures.map(({ name }) => name);
+  return entries().map(({ name }) => name);
+}
+
+/** Those without fragments, each of whose packets can be judged by itself. */
+export function unfragmentedNames(): string[] {
+  return entries()
+    .filter(({ hasFragments }) => hasFragments !== true)
+    .map(({ name }) => name);
+}
+
+function entries(): readonly { readonly name: string; readonly hasFragments?: true }[] {
+  return JSON.parse(captureText('index.json')).captures;
 }
 
 export function capturePackets(name: string): CapturedPacket[] {

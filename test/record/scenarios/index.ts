@@ -1,6 +1,7 @@
 /** All scenarios, in the order in which they are recorded: those made from others come last. */
 import { DERIVED } from './derived.js';
 import { EVERYDAY } from './everyday.js';
+import { FRAGMENTS } from './fragments.js';
 import { HEADERS } from './headers.js';
 import { ICMP } from './icmp.js';
 import { LONG_LIVED } from './long-lived.js';
@@ -16,4 +17,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...HEADERS,
   ...DERIVED,
   LONG_LIVED,
+  ...FRAGMENTS,
 ];

@@ -10,6 +10,8 @@ export interface Scenario {
   readonly programs: string;
   /** `capture` if the answers depend on time passing between packets. */
   readonly clock?: 'frozen' | 'capture';
+  /** OVS's test program cannot be asked about fragments: it uses them after it has freed them. */
+  readonly hasFragments?: true;
   /** Writes NAME.pcap. The path is `file`; captures that are made from others find those in `golden`. */
   readonly record: (lab: Lab, file: string, golden: string) => Promise<void>;
 }
