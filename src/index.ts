@@ -18,6 +18,7 @@ export {
 } from './control/fragments.js';
 export { formatConnectionJson, type JsonConnection, type JsonTuple, jsonConnection } from './control/json.js';
 export { formatStatistics, type StatisticsFormat } from './control/statistics-text.js';
+export { formatTopEntry } from './control/top.js';
 export type { CtAction } from './engine/action.js';
 export { PacketBatch, type PacketHints } from './engine/batch.js';
 export { classCounts } from './engine/classes.js';
@@ -33,6 +34,7 @@ export type { Producer } from './engine/producer.js';
 export type { ReleasedPackets } from './engine/released.js';
 export type { Settings } from './engine/settings.js';
 export type { ProtocolKind, Statistics } from './engine/statistics.js';
+export type { TopBy, TopEntry, TopOf, TopQuery } from './engine/top.js';
 export { FlowError } from './flows/index.js';
 export type { NatAction } from './nat/spec.js';
 export { REASON, REASON_COUNT, type ReasonName, reasonMeaning, reasonName } from './reason.js';

@@ -6,12 +6,13 @@
 import { wallClockMs } from '../src/engine/clock.js';
 import type { ShardTask } from '../src/engine/engine.js';
 import { histogramRow, recordDuration } from '../src/engine/histogram.js';
-import { attachMemory, CONTROL } from '../src/engine/memory.js';
+import { attachMemory, CONTROL, type EngineMemory } from '../src/engine/memory.js';
 import { Pipeline } from '../src/engine/pipeline.js';
 import { processPackets } from '../src/engine/process.js';
 import { attachReassembly } from '../src/engine/reassembly.js';
 import { isReleasing, settleFragments } from '../src/engine/release.js';
 import { attachRing, processed, produced, publishProcessed, type Ring, waitForProduced } from '../src/engine/ring.js';
+import { TopSketches } from '../src/engine/top.js';
 import { createTracker, type Tracker } from '../src/engine/tracker.js';
 import { MAX_BATCH } from '../src/wire/rows.js';
 
@@ -27,10 +28,15 @@ function pipelineOf(task: ShardTask, tracker: Tracker, ring: Ring): Pipeline | u
   return new Pipeline(tracker, ring, task.flows.rules, () => next++);
 }
 
+/** Where the shard counts heavy hitters, if that is asked for. */
+function topOf({ top }: ShardTask, memory: EngineMemory): TopSketches | undefined {
+  return top && new TopSketches(top.buffer, top.row, memory);
+}
+
 export default function runShard(task: ShardTask): void {
   const memory = attachMemory(task.memory);
   const ring = attachRing(task.ring);
-  const tracker = createTracker(memory, task.owner, attachReassembly(task.fragments));
+  const tracker = createTracker(memory, task.owner, attachReassembly(task.fragments), topOf(task, memory));
   tracker.frames = ring.frames;
   const pipeline = pipelineOf(task, tracker, ring);
   const latency = task.latency === undefined ? undefined : histogramRow(task.latency.buffer, task.latency.row);

@@ -1,8 +1,9 @@
 /**
  * What `flowshard flood` says to people: how far it is, and what became of the sessions and the table.
  *
- * Imports line-writer, numbers, progress, section, flood/, ../reason. Imported by flood.
+ * Imports line-writer, numbers, progress, section, engine/top, flood/, ../reason. Imported by flood.
  */
+import { TOP_BY } from '../engine/top.js';
 import type { Evicted, FloodReport } from '../flood/report.js';
 import type { RunOptions, Stage } from '../flood/run.js';
 import { REASON, reasonMeaning } from '../reason.js';
@@ -37,6 +38,7 @@ export function printFlood(writer: LineWriter, report: FloodReport): void {
     ...headLines(report),
     ...section('packets by reason', reasonRows(report)),
     ...section('connections', connectionRows(report)),
+    ...hitterLines(report),
     ...section('time of a batch of up to 64 packets', latencyRows(report)),
     ...section('memory', memoryRows(report)),
   ];
@@ -77,6 +79,19 @@ function connectionRows(report: FloodReport): string[][] {
     [formatCount(replaced), 'replaced by a new connection with the same addresses and ports'],
     [formatCount(connections), `in the table at the end, ${formatShare(connections, maxConnections)} of it`],
   ];
+}
+
+function hitterLines({ top }: FloodReport): string[] {
+  if (top === null) return [];
+  return TOP_BY.flatMap(by =>
+    section(
+      `new connections of the last minute by ${by}`,
+      top.new[by].map(({ name, least, most }) => {
+        const range = least === most ? '' : `, at the most ${formatCount(most)}`;
+        return [formatCount(least), `${name}${range}`];
+      }),
+    ),
+  );
 }
 
 function latencyRows({ batchLatencyUs }: FloodReport): string[][] {

@@ -55,6 +55,7 @@ interface FloodFlags {
   readonly size?: readonly number[];
   readonly zones: number;
   readonly profile: ProfileName;
+  readonly top: boolean;
   readonly write?: string;
   readonly json?: true;
   readonly logLevel: LogLevel;
@@ -127,6 +128,7 @@ function kindCommand(kind: FloodKind): Command {
         'maxConnections',
       ]),
     )
+    .option('--no-top', 'do not count heavy hitters')
     .option('--json', 'end with a JSON object instead of a summary')
     .addHelpText('after', NOTES)
     .action(async (_flags: unknown, command: Command) => {
@@ -152,6 +154,7 @@ function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
     established,
     maxConnections,
     profile,
+    tracksTop: flags.top,
     shards,
     seed,
     family: flags.ipv6 ? 6 : 4,

@@ -22,6 +22,7 @@ import { ReleasedPackets } from './released.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
+import { createTopMemory, readTop, type TopEntry, type TopQuery } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 /** Numbers of the threads that take locks: the control side, the sweeper, then the shards. */
@@ -39,6 +40,12 @@ const WAIT_MS = 100;
 /** Calls of execute() that may wait for their turn. */
 const MAX_WAITING = 1024;
 
+/** A shard's part of a memory that all of them share. */
+export interface Row {
+  readonly buffer: SharedArrayBuffer;
+  readonly row: number;
+}
+
 /** What a shard worker is started with. */
 export interface ShardTask {
   readonly memory: MemoryHandle;
@@ -46,7 +53,9 @@ export interface ShardTask {
   readonly fragments: ReassemblyHandle;
   readonly owner: number;
   /** Where it records how long batches take, if that is asked for. */
-  readonly latency: { readonly buffer: SharedArrayBuffer; readonly row: number } | undefined;
+  readonly latency: Row | undefined;
+  /** Where it counts heavy hitters, if that is asked for. */
+  readonly top: Row | undefined;
   /** Rules that packets run through, and the number of the first action that they define. */
   readonly flows: { readonly rules: FlowRules; readonly firstAction: number } | undefined;
 }
@@ -83,6 +92,7 @@ export class Engine {
   readonly #rings: readonly Ring[];
   readonly #pool: Piscina;
   readonly #latency: SharedArrayBuffer | undefined;
+  readonly #top: SharedArrayBuffer | undefined;
   readonly #tasks: Promise<void>[] = [];
   #failure: Error | undefined;
   #isClosing = false;
@@ -107,10 +117,12 @@ export class Engine {
     const memory = handleOf(this.memory);
     const flows = this.#defineFlows(options.flows);
     this.#latency = options.measuresLatency ? createHistograms(options.shards) : undefined;
+    this.#top = options.tracksTop ? createTopMemory(options.shards) : undefined;
     rings.forEach((ring, shard) => {
       const latency = this.#latency && { buffer: this.#latency, row: shard };
+      const top = this.#top && { buffer: this.#top, row: shard };
       const owner = FIRST_SHARD_OWNER + shard;
-      const task: ShardTask = { memory, ring, fragments: this.fragmentMemory[shard], owner, latency, flows };
+      const task: ShardTask = { memory, ring, fragments: this.fragmentMemory[shard], owner, latency, top, flows };
       this.#start(`shard ${shard}`, task, SHARD_FILE);
     });
     const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
@@ -263,6 +275,14 @@ export class Engine {
   /** What was counted so far; exact while no packets are under way. */
   counters(): Counters {
     return readCounters(this.memory.counters);
+  }
+
+  /**
+   * Who has the most packets or new connections, the most first: see top.ts.
+   * @throws Error unless `tracksTop` was set; RangeError for a query that is out of range
+   */
+  top(query: TopQuery): TopEntry[] {
+    return readTop(this.#top, this.memory, query);
   }
 
   /** How long the shards took for their batches of up to 64 packets; undefined unless `measuresLatency` was set. */

@@ -6,7 +6,7 @@
  */
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN, STATUS_L4_MASK, STATUS_LABEL, STATUS_NAT, STATUS_POLICY_SHIFT } from '../track/connection.js';
+import { CONN, STATUS_L4_MASK, STATUS_LABEL, STATUS_NAT, STATUS_POLICY_SHIFT, zoneOf } from '../track/connection.js';
 import { OTHER, stateAfter as stateOfOtherAfter, timeoutOf as timeoutOfOther } from '../track/other.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
@@ -301,6 +301,9 @@ function openConnection(
     (flags & ACTION_TRANSLATE) !== 0
       ? createTranslated(tracker, region, base, key, hash, action, protocol)
       : createConnectionLocked(tracker, region, base, key, hash, protocol, policy);
-  if (record > 0) tracker.counts[EVENT.created]++;
+  if (record > 0) {
+    tracker.counts[EVENT.created]++;
+    if (tracker.top !== undefined) tracker.top.countNew(tracker.facts, base, zoneOf(key), tracker.now);
+  }
   return record;
 }

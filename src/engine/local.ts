@@ -2,7 +2,7 @@
  * The engine without workers: the same tracker on the calling thread. For tests, for benchmarks, and for a gateway
  * that has threads of its own.
  *
- * Imports batch, memory, options, process, reassembly, released, sweep, tracker. Imported by the public API.
+ * Imports batch, memory, options, process, reassembly, released, sweep, top, tracker. Imported by the public API.
  */
 import type { CtAction } from './action.js';
 import { PacketBatch } from './batch.js';
@@ -17,6 +17,7 @@ import { ReleasedPackets } from './released.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
 import { createSweepCursor, sweepAll } from './sweep.js';
+import { createTopMemory, readTop, type TopEntry, type TopQuery, TopSketches } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
 export class LocalEngine {
@@ -30,6 +31,7 @@ export class LocalEngine {
   readonly fragmentMemory: readonly ReassemblyHandle[];
   readonly #cursor = createSweepCursor();
   readonly #pipeline: Pipeline | undefined;
+  readonly #top: SharedArrayBuffer | undefined;
 
   /** @throws RangeError when an option is out of range or the memory is not to be had, FlowError for a wrong rule */
   constructor(options: TableOptions = {}) {
@@ -40,7 +42,9 @@ export class LocalEngine {
     const fragments = createReassemblyMemory(resolved.fragmentBytes);
     this.fragmentMemory = [fragments];
     this.released = new ReleasedPackets(this.fragmentMemory);
-    this.tracker = createTracker(this.memory, 1, attachReassembly(fragments));
+    this.#top = resolved.tracksTop ? createTopMemory(1) : undefined;
+    const top = this.#top && new TopSketches(this.#top, 0, this.memory);
+    this.tracker = createTracker(this.memory, 1, attachReassembly(fragments), top);
     if (resolved.flows !== undefined) {
       this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>
         this.defineAction(action),
@@ -77,6 +81,14 @@ export class LocalEngine {
   /** Connections by protocol, TCP state and zone; kept, not counted. @throws Error when a region stays locked */
   statistics(): Statistics {
     return readStatistics(this.tracker);
+  }
+
+  /**
+   * Who has the most packets or new connections, the most first: see top.ts.
+   * @throws Error unless `tracksTop` was set; RangeError for a query that is out of range
+   */
+  top(query: TopQuery): TopEntry[] {
+    return readTop(this.#top, this.memory, query);
   }
 
   counters(): Counters {

@@ -21,6 +21,11 @@ export interface TableOptions {
   readonly checksSequence?: boolean;
   /** Bytes of fragments that each shard may hold until their datagrams are whole. Default 4 MiB. */
   readonly fragmentBytes?: number;
+  /**
+   * Sources, destinations and zones with the most packets and new connections are counted: see top.ts. Takes 240 KiB
+   * per shard. Default false.
+   */
+  readonly tracksTop?: boolean;
   /** Makes the secret key of the hash from a number, so that runs can be repeated. Default: a random key. */
   readonly seed?: number;
   /**
@@ -91,6 +96,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     ringPackets = 4096,
     ringBytes = 8 << 20,
     measuresLatency = false,
+    tracksTop = false,
     seed,
     flows,
   } = options;
@@ -117,6 +123,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     ringPackets,
     ringBytes,
     measuresLatency,
+    tracksTop,
     hashKey: hashKeyOf(seed),
     flows,
   };

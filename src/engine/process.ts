@@ -47,7 +47,7 @@ import { rejectPacket } from './verdict.js';
 
 // Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
 // imported function compared with the one that was inlined.
-const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION, STATE } = PACKET;
+const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION, STATE, ZONE: P_ZONE } = PACKET;
 const { HASH, PROTOCOL, FLAGS } = FACT;
 const { TCP, UDP } = IPPROTO;
 const { ZONE: A_ZONE, FLAGS: A_FLAGS } = ACTION;
@@ -118,6 +118,20 @@ function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array
     index = Math.max(judged, index + 1);
   }
   leaveRegion(tracker);
+  if (tracker.top !== undefined) countSamples(tracker, packets, times, first, count);
+}
+
+/** Counts some of the packets of a batch for the heavy hitters; those that were refused unread have no ends. */
+function countSamples(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
+  const { top, facts, now } = tracker;
+  if (top === undefined) return;
+  for (let index = top.nextSample(0, count); index >= 0; index = top.nextSample(index + 1, count)) {
+    const row = index * ROW_WORDS;
+    const packet = (first + index) * PACKET_WORDS;
+    if (facts[row + ROW_REASON] !== NO_REASON) continue;
+    now[0] = times[(packet + TIME) >>> 1];
+    top.countSample(facts, row, packets[packet + P_ZONE], now);
+  }
 }
 
 /** A packet without a region, because the parser refuses it, or one of whose region there is no lock to be had. */

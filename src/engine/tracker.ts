@@ -14,6 +14,7 @@ import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.
 import { COUNTER_ROW } from './counters.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import type { Reassembly } from './reassembly.js';
+import type { TopSketches } from './top.js';
 
 /**
  * The words of a row of ROWS that are the engine's: what its passes tell one another. CANDIDATE and CANDIDATE_AT
@@ -70,6 +71,8 @@ export interface Tracker extends TrackContext {
   readonly replyRow: number;
   /** Where this thread holds fragments; undefined for one that judges no packets. */
   readonly reassembly: Reassembly | undefined;
+  /** Where this thread counts who sends and opens how much; undefined unless that is asked for. */
+  readonly top: TopSketches | undefined;
   readonly choice: Int32Array;
   /** State of the generator behind the random choices of NAT; never 0. */
   random: number;
@@ -87,8 +90,14 @@ export interface Tracker extends TrackContext {
 /**
  * @param owner number of the calling thread, from 1 to the number of threads the memory was made for
  * @param reassembly where it holds fragments; without it they are not reassembled
+ * @param top where it counts heavy hitters
  */
-export function createTracker(memory: EngineMemory, owner: number, reassembly?: Reassembly): Tracker {
+export function createTracker(
+  memory: EngineMemory,
+  owner: number,
+  reassembly?: Reassembly,
+  top?: TopSketches,
+): Tracker {
   const row = (owner - 1) * COUNTER_ROW;
   return {
     memory,
@@ -108,6 +117,7 @@ export function createTracker(memory: EngineMemory, owner: number, reassembly?: 
     latestMs: new Float64Array(1),
     replyRow: MAX_BATCH * ROW_WORDS,
     reassembly,
+    top,
     choice: new Int32Array(CHOICE_WORDS),
     random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,
     tuple: new Int32Array(FACT_WORDS),

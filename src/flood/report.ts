@@ -1,11 +1,13 @@
 /**
  * What a flood has done to an engine, in numbers.
  *
- * Imports engine/, track/protocol, ../reason. Imported by run and cli/.
+ * Imports engine/, control/top, track/protocol, ../reason. Imported by run and cli/.
  */
+import { formatTopEntry } from '../control/top.js';
 import type { Counters, EventName } from '../engine/counters.js';
 import type { Quantiles } from '../engine/histogram.js';
 import type { ProfileName } from '../engine/policy.js';
+import { TOP_BY, TOP_OF, type TopBy, type TopEntry, type TopOf, type TopQuery } from '../engine/top.js';
 import type { ReasonName } from '../reason.js';
 import type { ClassName } from '../track/protocol.js';
 
@@ -31,6 +33,8 @@ const EVICTIONS = {
 
 /** Connections evicted, by class. */
 export type Evicted = Readonly<Record<ClassName, number>>;
+
+const HITTERS = 5;
 
 export interface Usage {
   /** Of this thread's heap, and of the process. */
@@ -68,6 +72,8 @@ export interface FloodReport {
   readonly establishedEvicted: number;
   readonly establishedMisjudged: number;
   readonly batchLatencyUs: Quantiles | null;
+  /** Null when they were not counted. */
+  readonly top: Hitters | null;
   readonly heapBytes: { readonly start: number; readonly end: number };
   readonly rssBytes: { readonly start: number; readonly end: number };
   /** After each minute of wall time. */
@@ -82,6 +88,28 @@ export function usageNow(): Usage {
 function evictedOf(count: (name: EventName) => number): Evicted {
   const entries = Object.entries(EVICTIONS).map(([name, event]) => [name, count(event)]);
   return Object.fromEntries(entries) as Record<ClassName, number>;
+}
+
+/** One of the most frequent: an address or a zone, and between which bounds its count lies. */
+export interface Hitter {
+  readonly name: string;
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Of the last minute or two. */
+export type Hitters = Readonly<Record<TopOf, Readonly<Record<TopBy, readonly Hitter[]>>>>;
+
+export function hittersOf(top: (query: TopQuery) => TopEntry[]): Hitters {
+  const hitters = (by: TopBy, what: TopOf) =>
+    top({ by, what, count: HITTERS }).map(entry => ({
+      name: formatTopEntry(entry),
+      least: entry.least,
+      most: entry.most,
+    }));
+  const byAll = (what: TopOf) =>
+    Object.fromEntries(TOP_BY.map(by => [by, hitters(by, what)])) as Record<TopBy, Hitter[]>;
+  return Object.fromEntries(TOP_OF.map(what => [what, byAll(what)])) as Record<TopOf, Record<TopBy, Hitter[]>>;
 }
 
 /** What was counted since `before`. */

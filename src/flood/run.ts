@@ -14,11 +14,12 @@ import { createHistograms, type Quantiles, readHistograms } from '../engine/hist
 import { LocalEngine } from '../engine/local.js';
 import type { EngineMemory } from '../engine/memory.js';
 import type { ProfileName } from '../engine/policy.js';
+import type { TopEntry, TopQuery } from '../engine/top.js';
 import { CaptureWriter } from '../pcap/writer.js';
 import { Drive } from './drive.js';
 import type { FloodOptions } from './generator.js';
 import { FLOODS, type FloodKind } from './kinds.js';
-import { type Evicted, type FloodReport, Progressed, type Usage, usageNow } from './report.js';
+import { type Evicted, type FloodReport, hittersOf, Progressed, type Usage, usageNow } from './report.js';
 import { Sessions } from './sessions.js';
 import { CaptureTarget, LocalTarget, RingTarget, type Target } from './target.js';
 import { watchedHomes } from './watched.js';
@@ -34,6 +35,8 @@ export interface RunOptions extends Omit<FloodOptions, 'homeOf'> {
   readonly clock: 'wall' | 'virtual';
   /** What the engine does about floods. */
   readonly profile: ProfileName;
+  /** It counts heavy hitters. */
+  readonly tracksTop: boolean;
   readonly seconds: number;
   /** Packets of the flood at the most; may be infinite. */
   readonly packets: number;
@@ -59,6 +62,7 @@ interface Flooded {
   readonly connectionCount: () => number;
   readonly counters: () => Counters;
   readonly latency: () => Quantiles | undefined;
+  readonly top: (query: TopQuery) => TopEntry[];
   readonly defineAction: (action: CtAction) => number;
   /** @throws Error when a worker has failed */
   readonly check: () => void;
@@ -66,8 +70,8 @@ interface Flooded {
 }
 
 function openLocal(options: RunOptions): Flooded {
-  const { maxConnections, seed, profile } = options;
-  const engine = new LocalEngine({ maxConnections, seed, profile, ...ipv6Of(options) });
+  const { maxConnections, seed, profile, tracksTop } = options;
+  const engine = new LocalEngine({ maxConnections, seed, profile, tracksTop, ...ipv6Of(options) });
   const latency = createHistograms(1);
   return {
     target: new LocalTarget(engine, latency),
@@ -75,6 +79,7 @@ function openLocal(options: RunOptions): Flooded {
     connectionCount: () => engine.connectionCount,
     counters: () => engine.counters(),
     latency: () => readHistograms(latency),
+    top: query => engine.top(query),
     defineAction: action => engine.defineAction(action),
     check: () => undefined,
     close: async () => undefined,
@@ -82,11 +87,12 @@ function openLocal(options: RunOptions): Flooded {
 }
 
 async function openWorkers(options: RunOptions): Promise<Flooded> {
-  const { maxConnections, seed, shards, clock, profile } = options;
+  const { maxConnections, seed, shards, clock, profile, tracksTop } = options;
   const engine = await Engine.open({
     maxConnections,
     seed,
     profile,
+    tracksTop,
     shards,
     clock: clock === 'wall' ? 'wall' : 'packets',
     measuresLatency: true,
@@ -98,6 +104,7 @@ async function openWorkers(options: RunOptions): Promise<Flooded> {
     connectionCount: () => engine.connectionCount,
     counters: () => engine.counters(),
     latency: () => engine.batchLatency(),
+    top: query => engine.top(query),
     defineAction: action => engine.defineAction(action),
     check: () => engine.checkFailure(),
     close: () => engine.close(),
@@ -183,7 +190,7 @@ export class FloodRun {
   }
 
   #report(start: Usage, end: Usage): FloodReport {
-    const { kind, seed, shards, clock, profile, maxConnections, established } = this.#options;
+    const { kind, seed, shards, clock, profile, maxConnections, established, tracksTop } = this.#options;
     const { clockMs, tookMs, judge, flooded, attended } = this.#drive;
     const counted = new Progressed(this.#before, this.#flooded.counters());
     const refusals = counted.refusals();
@@ -212,6 +219,7 @@ export class FloodRun {
       establishedEvicted: judge.lost,
       establishedMisjudged: judge.misjudged,
       batchLatencyUs: this.#flooded.latency() ?? null,
+      top: tracksTop ? hittersOf(this.#flooded.top) : null,
       heapBytes: { start: start.heapBytes, end: end.heapBytes },
       rssBytes: { start: start.rssBytes, end: end.rssBytes },
       minutes: this.#minutes,

@@ -36,6 +36,7 @@ interface Kind {
   /** Time that passes between rounds. */
   readonly passedMs?: number;
   readonly connections?: number;
+  readonly tracksTop?: true;
   /** Rules in place of the action. */
   readonly flows?: string;
 }
@@ -78,6 +79,13 @@ const KINDS: readonly Kind[] = [
   },
   { name: 'UDP over IPv6', frames: flow => [frame(ipv6({}, udp({ sport: 1 + flow })))], verdict: 'new|trk' },
   { name: 'UDP that finds the table full', frames: flow => [UDP(flow)], verdict: 'new|trk', connections: 10 },
+  {
+    name: 'heavy hitters of UDP that has ended and begins anew',
+    frames: flow => [UDP(flow)],
+    verdict: 'new|trk',
+    passedMs: 60_000,
+    tracksTop: true,
+  },
   { name: 'an ICMP error', frames: flow => [UDP(flow), ERROR(flow)], verdict: 'rel|rpl|trk' },
   { name: 'SCTP', frames: flow => [frame(ipv4(there(flow), sctp()))], verdict: 'new|trk' },
   {
@@ -127,10 +135,19 @@ async function growthOf(run: () => void): Promise<{ bytes: number; collections: 
   return { bytes, collections };
 }
 
-for (const { name, frames, verdict, action = {}, passedMs = 1, connections = BATCH, flows } of KINDS) {
+for (const {
+  name,
+  frames,
+  verdict,
+  action = {},
+  passedMs = 1,
+  connections = BATCH,
+  flows,
+  tracksTop = false,
+} of KINDS) {
   test(`${name}: 200,000 packets leave nothing on the heap`, async () => {
     const rules = flows === undefined ? {} : { flows: { text: flows } };
-    const engine = new LocalEngine({ maxConnections: connections, seed: 1, ...rules });
+    const engine = new LocalEngine({ maxConnections: connections, seed: 1, tracksTop, ...rules });
     engine.defineAction(action);
     const batch = new PacketBatch(BATCH);
     for (let flow = 0; batch.length < BATCH; flow++) for (const bytes of frames(flow)) batch.add(bytes, START_MS);

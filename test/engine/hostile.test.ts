@@ -140,6 +140,7 @@ test('a ring full of garbage, through the loop of the shard worker, also around 
         fragments: createReassemblyMemory(1 << 20),
         owner: 1,
         latency: undefined,
+        top: undefined,
         flows: undefined,
       };
       Atomics.store(engine.memory.control, CONTROL.STOP, 1);

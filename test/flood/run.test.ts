@@ -25,6 +25,7 @@ const RUN: RunOptions = {
   shards: 1,
   clock: 'virtual',
   profile: 'resilient',
+  tracksTop: true,
   seconds: 3,
   packets: Number.POSITIVE_INFINITY,
   rate: 5000,
@@ -75,6 +76,16 @@ test('syn, profile ovs: the table is full, the rest is refused', async () => {
   assert.equal(report.connections, RUN.maxConnections);
   assert.equal(report.refused, RUN.rate * RUN.seconds - (RUN.maxConnections - RUN.established));
   assert.equal(report.refusedBy['table-full'], report.refused);
+});
+
+test('one source: it is known for what it does', async () => {
+  const { top } = await floodOf({ sources: 'one' });
+  // 10.128.0.0, as often as there are packets of the flood: each opens a connection.
+  const flooder = { name: '10.128.0.0', least: RUN.rate * RUN.seconds, most: RUN.rate * RUN.seconds };
+  assert.deepEqual(top?.new.source[0], flooder);
+  assert.equal(top?.packets.source[0].name, '10.128.0.0');
+  assert.equal(top?.new.destination[0].name, '192.168.0.1');
+  assert.equal((await floodOf({ tracksTop: false })).top, null);
 });
 
 for (const shards of [1, 2]) {
