@@ -34,7 +34,7 @@ function runCommand(...args: string[]) {
   const module = new URL('../../src/cli/bench.js', import.meta.url).href;
   const script = `import { benchCommand } from ${JSON.stringify(module)};
     await benchCommand.parseAsync(${JSON.stringify(args)}, { from: 'user' });`;
-  return spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 60_000 });
+  return spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', timeout: 240_000 });
 }
 
 function isPositive(value: number | null | undefined): boolean {
