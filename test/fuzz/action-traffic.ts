@@ -124,7 +124,15 @@ export function natTraffic(script: Script): Traffic {
   return rewrittenWell(playOf(script, GATEWAY));
 }
 
+/** Identifiers in messages over IPv6, which are treated otherwise under NAT. */
+function hasIpv6Identifier(frame: Uint8Array): boolean {
+  const anatomy = anatomyOf(frame);
+  if (!anatomy?.isIpv6) return false;
+  return anatomy.protocol === PROTOCOL.ICMP || (anatomy.protocol === PROTOCOL.ICMPV6 && frame[anatomy.l4] >= 128);
+}
+
 /** The same hosts and packets for rules, which decide by themselves what packets pass. */
 export function gatewayTraffic(script: Script): Traffic {
-  return rewrittenWell(playOf(script, { ...GATEWAY, passes: () => COMMIT_PASS }));
+  const traffic = rewrittenWell(playOf(script, { ...GATEWAY, passes: () => COMMIT_PASS }));
+  return { ...traffic, packets: traffic.packets.filter(({ frame }) => !hasIpv6Identifier(frame)) };
 }

@@ -87,10 +87,12 @@ function openingActions(words: Words, match: string, translates: boolean, next: 
   return ct(['commit', zone, nat, words.pick(EXECS)], next);
 }
 
-function anyAction(words: Words, hasNat: boolean, next: number): string {
+/** @param commits whether the action may commit; otherwise it may translate what is known, if `hasNat` */
+function anyAction(words: Words, hasNat: boolean, commits: boolean, next: number): string {
+  const nat = hasNat ? 'nat' : '';
   const zone = `zone=${words.pick(ZONES)}`;
   const exec = words.pick(EXECS);
-  switch (words.below(9)) {
+  switch (words.below(8)) {
     case 0:
       return 'drop';
     case 1:
@@ -98,16 +100,13 @@ function anyAction(words: Words, hasNat: boolean, next: number): string {
     case 2:
       return `ct_clear,goto_table:${next}`;
     case 3:
-    case 4:
-      return ct([zone, hasNat ? 'nat' : ''], next);
-    case 5:
       return ct([zone], next);
-    case 6:
-      return hasNat ? ct([zone, 'nat'], next) : ct(['commit', 'force', zone, exec], next);
-    case 7:
-      return hasNat ? `goto_table:${next}` : ct(['commit', zone, exec], next);
+    case 4:
+      return `goto_table:${next}`;
+    case 5:
+      return commits ? ct(['commit', 'force', zone, exec], next) : ct([zone, nat], next);
     default:
-      return hasNat ? ct([zone, 'nat'], next) : ct(['commit', zone], next);
+      return commits ? ct(['commit', zone, exec], next) : ct([zone, nat], next);
   }
 }
 
@@ -120,7 +119,9 @@ function tableRules(words: Words, table: number, hasNat: boolean): string[] {
     const state = opens ? '+new+trk' : words.pick(STATES);
     const state0 = table === 0 ? '' : `,ct_state=${state}`;
     const connection = table === 0 ? '' : words.pick(CONNECTIONS);
-    const actions = opens ? openingActions(words, match, hasNat, next) : anyAction(words, hasNat, next);
+    const actions = opens
+      ? openingActions(words, match, hasNat, next)
+      : anyAction(words, hasNat, !hasNat && !state0.includes('+inv'), next); // OVS refuses to commit what is invalid
     const where = `table=${table},priority=${200 - index * 10}`;
     return `${where},${match}${state0}${connection === '' ? '' : `,${connection}`},actions=${actions}`;
   });

@@ -67,12 +67,26 @@ export type OvsAvailability =
 
 const NEEDED_PROGRAMS = ['ovsdb-tool', 'ovsdb-server', 'ovs-vsctl', 'ovs-ofctl', 'ovs-vswitchd'];
 
+/** What was found out about installs so far: asking every program takes longer than a small test. */
+const known = new Map<string, OvsAvailability>();
+
 export function isOvsAvailable(install: OvsInstall = ovsFromEnvironment()): OvsAvailability {
+  const key = JSON.stringify(install);
+  const found = known.get(key) ?? lookFor(install);
+  known.set(key, found);
+  return found;
+}
+
+function lookFor(install: OvsInstall): OvsAvailability {
   if (!existsSync(install.schema)) return { available: false, reason: `no OVS database schema at ${install.schema}` };
   let version = '';
   for (const program of NEEDED_PROGRAMS) {
     try {
-      version = execFileSync(program, ['--version'], { env: searchPath(install), encoding: 'utf8', timeout: 5000 });
+      version = execFileSync(program, ['--version'], {
+        env: searchPath(install),
+        encoding: 'utf8',
+        timeout: READY_TIMEOUT_MS,
+      });
     } catch (error) {
       return { available: false, reason: `cannot run ${program}: ${error instanceof Error ? error.message : error}` };
     }
