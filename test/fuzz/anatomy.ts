@@ -12,8 +12,8 @@ const LONGEST_LENGTH = 0x5ff;
 const SNAP_BYTES = 8;
 const FRAGMENT = 44;
 const AUTHENTICATION = 51;
-/** Hop-by-hop, routing, authentication and destination options; a fragment header ends the walk. */
-const EXTENSIONS = [0, 43, AUTHENTICATION, 60];
+/** Hop-by-hop, routing, fragment, authentication and destination options. */
+const EXTENSIONS = [0, 43, FRAGMENT, AUTHENTICATION, 60];
 
 export interface Anatomy {
   readonly isIpv6: boolean;
@@ -57,14 +57,21 @@ function ipv6Anatomy(frame: Uint8Array, l3: number): Anatomy | undefined {
   if (l3 + 40 > frame.length) return undefined;
   let l4 = l3 + 40;
   let protocol = frame[l3 + 6];
-  while (EXTENSIONS.includes(protocol) && l4 + 2 < frame.length) {
-    const length = frame[l4 + 1];
-    const bytes = protocol === AUTHENTICATION ? (length + 2) * 4 : (length + 1) * 8;
+  let isFragment = false;
+  while (EXTENSIONS.includes(protocol) && l4 + 4 <= frame.length && !isFragment) {
+    // A fragment header that is the whole packet's is one like the others.
+    if (protocol === FRAGMENT) isFragment = u16(frame, l4 + 2) !== 0;
+    const length = extensionLength(protocol, frame[l4 + 1]);
     protocol = frame[l4];
-    l4 += bytes;
+    l4 += length;
   }
   const end = Math.min(l3 + 40 + u16(frame, l3 + 4), frame.length);
-  return { isIpv6: true, l3, protocol, l4, end, isFragment: protocol === FRAGMENT };
+  return { isIpv6: true, l3, protocol, l4, end, isFragment };
+}
+
+function extensionLength(protocol: number, length: number): number {
+  if (protocol === FRAGMENT) return 8;
+  return protocol === AUTHENTICATION ? (length + 2) * 4 : (length + 1) * 8;
 }
 
 /** The packet that an ICMP error quotes, if there is one. */
