@@ -1,8 +1,9 @@
 /**
  * A case for a live Open vSwitch and for the engine.
  *
- * Imports case, judges.
+ * Imports case, judges, support/ovs.
  */
+import { isOvsAvailable, versionOf } from '../support/ovs.js';
 import type { Case } from './case.js';
 import { asTold, LocalJudge, type Outcome, OvsJudge, outcomeOf } from './judges.js';
 
@@ -21,10 +22,10 @@ export interface Outcomes {
 export async function outcomesOf({ flows, steps }: Pick<Case, 'flows' | 'steps'>): Promise<Outcomes> {
   const expected = await outcomeOf(await OvsJudge.start(flows), steps);
   const actual = await outcomeOf(new LocalJudge(flows), steps);
-  return {
-    expected,
-    actual: { ...actual, answers: actual.answers.map((answer, index) => asTold(answer, expected.answers[index])) },
-  };
+  const found = isOvsAvailable();
+  const version = found.available ? versionOf(found.version) : 0;
+  const answers = actual.answers.map((answer, index) => asTold(answer, expected.answers[index], version));
+  return { expected, actual: { ...actual, answers } };
 }
 
 /** Whether answers and tables are equal, and the order of departures where it is asked for. */

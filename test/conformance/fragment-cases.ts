@@ -5,7 +5,7 @@
  */
 
 import { type CutFields, cut, fragment } from '../support/fragments.js';
-import { icmp, icmpv6, type Packet, sctp, tcp, udp } from '../support/frames.js';
+import { icmp, icmpv6, ipv6, type Packet, sctp, tcp, udp } from '../support/frames.js';
 import { apart, type Case } from './case.js';
 import { datagram, echo, type Flow, packet, path } from './conversations.js';
 import { LEAVE } from './judges.js';
@@ -34,6 +34,12 @@ const ECHO = (flow: Flow, isReply: boolean): Packet => {
     isIpv6 ? icmpv6({ type: isReply ? 129 : 128, ...fields }) : icmp({ type: isReply ? 0 : 8, ...fields }),
   );
 };
+
+/** A datagram with hop-by-hop and destination options, either of which can be in the part that is fragmented. */
+const EXTENDED = ipv6(
+  { src: OUT6.out.src, dst: OUT6.out.dst, extensions: [{ kind: 'hop-by-hop' }, { kind: 'destination' }] },
+  udp({ sport: 4000, dport: 53, payload: LARGE }),
+);
 
 function ordered(title: string, flows: string, ...frames: readonly (Uint8Array | readonly Uint8Array[])[]): Case {
   return { title: `fragments: ${title}`, flows, steps: apart(...frames), isOrdered: true };
@@ -77,6 +83,20 @@ const STATES: readonly Case[] = [
   ),
   ...both('a TCP segment', OUT.out, OUT6.out, flow =>
     cut(packet(flow, tcp({ sport: flow.sport, dport: flow.dport, flags: 'S', payload: LARGE })), 1448),
+  ),
+  ...both('overlapping by eight octets, the last first', OUT.out, OUT6.out, flow => [
+    fragment(large(flow), { from: 2888, to: 4008 }),
+    fragment(large(flow), { from: 1440, to: 2888 }),
+    fragment(large(flow), { from: 0, to: 1448 }),
+  ]),
+  ...both('in one tag', OUT.out, OUT6.out, flow => parts(flow, { tags: [{ id: 5 }] })),
+  ordered('with extension headers in front', COMMIT, cut(EXTENDED, 1448, { unfragmentable: 16 })),
+  ordered('with extension headers in front, reversed', COMMIT, reversed(cut(EXTENDED, 1448, { unfragmentable: 16 }))),
+  ordered('with extension headers behind', COMMIT, cut(EXTENDED, 1448)),
+  ordered(
+    'with extension headers on both sides, reversed',
+    COMMIT,
+    reversed(cut(EXTENDED, 1448, { unfragmentable: 8 })),
   ),
   ordered('a request and its answer', COMMIT, parts(OUT.out), parts(OUT.back), datagram(OUT.out), parts(OUT.back)),
   ordered('a request and its answer, IPv6', COMMIT, parts(OUT6.out), parts(OUT6.back), datagram(OUT6.out)),
@@ -132,6 +152,25 @@ table=1,priority=0,actions=goto_table:${LEAVE}
 `,
     parts(OUT.out),
   ),
+  {
+    ...ordered(
+      'the original direction is matched behind ct()',
+      `table=0,priority=100,ip,actions=ct(table=1)
+table=0,priority=100,ipv6,actions=ct(table=1)
+table=1,priority=100,ct_state=+new+trk,ip,ct_nw_proto=17,ct_tp_src=4000,ct_tp_dst=53,actions=ct(commit,table=${LEAVE})
+table=1,priority=100,ct_state=+new+trk,ipv6,ct_nw_proto=17,ct_ipv6_src=2001:db8:1::/48,ct_tp_dst=53,actions=ct(commit,table=${LEAVE})
+table=1,priority=90,ct_state=+rpl+trk,ip,ct_nw_src=10.1.0.2,ct_nw_proto=17,ct_tp_src=4000,actions=goto_table:${LEAVE}
+table=1,priority=90,ct_state=+rpl+trk,ipv6,ct_nw_proto=17,ct_tp_src=0xfa0/0xfff0,actions=goto_table:${LEAVE}
+table=1,priority=0,actions=drop
+`,
+      parts(OUT.out),
+      parts(OUT.back),
+      parts(OUT6.out),
+      parts(OUT6.back),
+      parts(SNAT.back),
+    ),
+    since: { version: 4, before: 'later fragments have no ports in their tuple' },
+  },
   ordered('without ct()', `table=0,actions=goto_table:${LEAVE}\n`, parts(OUT.out)),
 ];
 

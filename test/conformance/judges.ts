@@ -247,9 +247,18 @@ export interface Outcome {
   readonly dump: readonly string[];
 }
 
-/** OpenFlow tells the original tuple of some packets only, not of invalid ones for one: where it does not, ours is left out. */
-export function asTold(answer: string, told: string | undefined): string {
-  return told?.includes(' [] ') ? answer.replace(/\[[^\]]*\]/, '[]') : answer;
+/** First version that tells the ports of the original tuple of fragments other than the first. */
+const PORTS_OF_FRAGMENTS = 4;
+
+/**
+ * OpenFlow tells the original tuple of some packets only, not of invalid ones for one: where it does not, ours is not
+ * compared. Nor are its ports where an old version has none to tell.
+ * @param version of the Open vSwitch that told it
+ */
+export function asTold(answer: string, told: string | undefined, version: number): string {
+  if (told?.includes(' [] ')) return answer.replace(/\[[^\]]*\]/, '[]');
+  const hasNoPorts = version < PORTS_OF_FRAGMENTS && told !== undefined && / 0 > \S+ 0\]/.test(told);
+  return hasNoPorts ? answer.replace(/ \d+ > (\S+) \d+\]/, ' 0 > $1 0]') : answer;
 }
 
 /** Shows a judge all packets, closes it, and gives what it said. */

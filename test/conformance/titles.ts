@@ -46,7 +46,6 @@ const MEGAFLOWS = 'about the flow cache of Open vSwitch: rules are looked up for
 const KERNEL = 'about the network stack of the kernel';
 const TUNNELS = 'there are no tunnels';
 const OPENFLOW = 'about a message of OpenFlow: deletions are commands and calls here';
-const FRAGMENTS = 'comes with the comparison of reassembly with a live Open vSwitch';
 const HELPERS = 'comes with the helpers';
 
 const OFPROTO_DPIF = group('tests/ofproto-dpif.at', [
@@ -64,7 +63,7 @@ const OFPROTO_DPIF = group('tests/ofproto-dpif.at', [
     'ofproto-dpif - conntrack - related nat',
     cases('ICMP errors, SNAT, IPv4: UDP', 'ICMP errors, DNAT, IPv4: UDP', 'ICMP errors, DNAT, IPv6: UDP'),
   ],
-  ['ofproto-dpif - conntrack - fragmentation nat', FRAGMENTS],
+  ['ofproto-dpif - conntrack - fragmentation nat', cases('fragments: DNAT', 'fragments: SNAT')],
   ['ofproto-dpif - conntrack - ipv6', cases('IPv6 through the firewall: TCP, UDP, echo, and what the server asks for')],
   [
     'ofproto-dpif - conntrack - output action',
@@ -196,31 +195,67 @@ const SYSTEM_CONNTRACK = group('tests/system-traffic.at, conntrack', [
   ],
   ['conntrack - ICMP related 2', cases('ICMP errors from the server and from a router, without NAT')],
   ['conntrack - ICMP related NAT with single port', cases('ICMP errors, destination port changed')],
-  ['conntrack - IPv4 fragmentation', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation with ct orig match', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation expiry', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation + vlan', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation + cvlan', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation incomplete reassembled packet', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation with fragments specified', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation out of order', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation overlapping fragments by 1 octet', FRAGMENTS],
-  ['conntrack - IPv4 fragmentation overlapping fragments by 1 octet out of order', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation with ct orig match', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation expiry', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation + vlan', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation + cvlan', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation incomplete reassembled packet', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation with fragments specified', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation out of order', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation, multiple extension headers', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation, multiple extension headers + out of order', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation, multiple extension headers 2', FRAGMENTS],
-  ['conntrack - IPv6 fragmentation, multiple extension headers 2 + out of order', FRAGMENTS],
+  [
+    'conntrack - IPv4 fragmentation',
+    cases('fragments: a datagram in order, IPv4', 'fragments: a request and its answer', 'fragments: echo'),
+  ],
+  [
+    'conntrack - IPv4 fragmentation with ct orig match',
+    cases('fragments: the original direction is matched behind ct()'),
+  ],
+  [
+    'conntrack - IPv4 fragmentation expiry',
+    tests(['fragment/reassembly.test.ts', 'after 15 s the rest comes too late; until then it is in time']),
+  ],
+  ['conntrack - IPv4 fragmentation + vlan', cases('fragments: in one tag, IPv4')],
+  ['conntrack - IPv4 fragmentation + cvlan', cases('fragments: in two tags, IPv4')],
+  ['conntrack - IPv4 fragmentation incomplete reassembled packet', cases('fragments: one that is missing, IPv4')],
+  [
+    'conntrack - IPv4 fragmentation with fragments specified',
+    cases('fragments: a datagram in order, IPv4', 'fragments: first and later ones by other rules'),
+  ],
+  ['conntrack - IPv4 fragmentation out of order', cases('fragments: a datagram reversed, IPv4')],
+  [
+    'conntrack - IPv4 fragmentation overlapping fragments by 1 octet',
+    cases('fragments: overlapping by eight octets, IPv4'),
+  ],
+  [
+    'conntrack - IPv4 fragmentation overlapping fragments by 1 octet out of order',
+    cases('fragments: overlapping by eight octets, the last first, IPv4'),
+  ],
+  [
+    'conntrack - IPv6 fragmentation',
+    cases('fragments: a datagram in order, IPv6', 'fragments: a request and its answer, IPv6'),
+  ],
+  [
+    'conntrack - IPv6 fragmentation with ct orig match',
+    cases('fragments: the original direction is matched behind ct()'),
+  ],
+  [
+    'conntrack - IPv6 fragmentation expiry',
+    tests(['fragment/reassembly.test.ts', 'after 15 s the rest comes too late; until then it is in time']),
+  ],
+  ['conntrack - IPv6 fragmentation + vlan', cases('fragments: in one tag, IPv6')],
+  ['conntrack - IPv6 fragmentation + cvlan', cases('fragments: in two tags, IPv6')],
+  ['conntrack - IPv6 fragmentation incomplete reassembled packet', cases('fragments: one that is missing, IPv6')],
+  ['conntrack - IPv6 fragmentation with fragments specified', cases('fragments: a datagram in order, IPv6')],
+  ['conntrack - IPv6 fragmentation out of order', cases('fragments: a datagram reversed, IPv6')],
+  ['conntrack - IPv6 fragmentation, multiple extension headers', cases('fragments: with extension headers in front')],
+  [
+    'conntrack - IPv6 fragmentation, multiple extension headers + out of order',
+    cases('fragments: with extension headers in front, reversed'),
+  ],
+  ['conntrack - IPv6 fragmentation, multiple extension headers 2', cases('fragments: with extension headers behind')],
+  [
+    'conntrack - IPv6 fragmentation, multiple extension headers 2 + out of order',
+    cases('fragments: with extension headers on both sides, reversed'),
+  ],
   ['conntrack - Fragmentation over vxlan', TUNNELS],
   ['conntrack - IPv6 Fragmentation over vxlan', TUNNELS],
-  ['conntrack - IPv4 Fragmentation + NAT', FRAGMENTS],
+  [
+    'conntrack - IPv4 Fragmentation + NAT',
+    cases('fragments: SNAT', 'fragments: SNAT, reversed', 'fragments: SNAT of an echo'),
+  ],
   ['conntrack - resubmit to ct multiple times', cases('two resubmissions, a ct() in each')],
   [
     'conntrack - zone-based timeout policy',
