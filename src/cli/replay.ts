@@ -6,18 +6,19 @@
  *
  * Imports the other files of cli/, engine/, pcap/. Imported by main.
  */
-import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { Engine } from '../engine/engine.js';
 import { type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
+import type { FlowRules } from '../engine/pipeline.js';
 import { FlowError } from '../flows/index.js';
-import { oneLine, systemReason } from '../pcap/descriptor.js';
+import { oneLine } from '../pcap/descriptor.js';
 import { CaptureReader } from '../pcap/reader.js';
 import { KNOWN } from '../wire/known.js';
 import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
+import { readFlowRules } from './flow-rules.js';
 import { FrameWriter } from './frame-writer.js';
 import { HeldVerdicts } from './held.js';
 import { LineWriter } from './line-writer.js';
@@ -103,7 +104,7 @@ addZoneOptions(replayCommand);
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
-  const flows = flags.flows === undefined ? undefined : readFlows(flags.flows);
+  const flows = flags.flows === undefined ? undefined : readFlowRules(flags.flows, file);
   const log = createLogger(flags.logLevel);
   const reader = CaptureReader.open(file, { polled: true });
   try {
@@ -123,21 +124,12 @@ async function replay(file: string, flags: ReplayFlags): Promise<number> {
   }
 }
 
-/** @throws Error with a one-line message when the file cannot be read */
-function readFlows(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new Error(`${oneLine(path)}: cannot open: ${systemReason(error)}`);
-  }
-}
-
 /** @throws Error that names the file of the rules when one of them is wrong */
-async function openEngine(flags: ReplayFlags, flows: string | undefined): Promise<Engine> {
+async function openEngine(flags: ReplayFlags, flows: FlowRules | undefined): Promise<Engine> {
   const options = engineOptions(flags);
   if (flows === undefined) return Engine.open(options);
   try {
-    return await Engine.open({ ...options, flows: { text: flows } });
+    return await Engine.open({ ...options, flows });
   } catch (error) {
     throw error instanceof FlowError ? new Error(`${oneLine(flags.flows ?? '')}: ${error.message}`) : error;
   }

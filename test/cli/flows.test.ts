@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { CaptureReader } from '../../src/pcap/reader.js';
+import { enhancedPacket, interfaceBlock, option, sectionHeader } from '../pcap/build.js';
+import { frame, ipv4, udp } from '../support/frames.js';
 import { goldenPath, run } from './program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'flowshard-flows-'));
@@ -47,6 +49,42 @@ test('the clients’ packets leave with the address of NAT, for any number of sh
   }
   assert.ok(packets > 50);
   assert.match(results[0].stdout, /reply=\(src=10\.2\.0\.2,dst=10\.9\.9\.9,/);
+});
+
+test('ports go by the number and by the name of the capture’s interface', async () => {
+  const udpFrom = (port: number) => Buffer.from(frame(ipv4({}, udp({ sport: port }))));
+  const named = (name: string) => interfaceBlock('little', 1, 0, option('little', 2, Buffer.from(name)));
+  const blocks = [
+    sectionHeader('little'),
+    named('lan0'),
+    named('wan0'),
+    enhancedPacket('little', { interfaceId: 0, frame: udpFrom(1) }),
+    enhancedPacket('little', { interfaceId: 1, frame: udpFrom(2) }),
+  ];
+  const capture = join(folder, 'named.pcapng');
+  writeFileSync(capture, Buffer.concat(blocks));
+  const outputs = [];
+  for (const [lan, wan] of [
+    ['lan0', 'wan0'],
+    ['1', '2'],
+  ]) {
+    const rules = [
+      `in_port=${lan},udp,actions=ct(commit,zone=5),output:${wan}`,
+      `in_port=${wan},udp,actions=ct(commit,zone=6),${lan}`,
+    ];
+    const flows = file('ports.flows', rules.join('\n'));
+    const { code, stdout, stderr } = await run(['replay', capture, '--flows', flows, '--dump']);
+    assert.deepEqual([code, stderr], [0, '']);
+    outputs.push(stdout);
+  }
+  assert.match(outputs[0], /sport=1,[^\n]*zone=5\n[^\n]*sport=2,[^\n]*zone=6\n/);
+  assert.equal(outputs[1], outputs[0]);
+  const piped = await run(
+    ['replay', '-', '--flows', file('piped.flows', 'in_port=lan0,actions=2')],
+    readFileSync(capture),
+  );
+  assert.equal(piped.code, 1);
+  assert.match(piped.stderr, /piped\.flows: line 1: "lan0": no port is called "lan0"\n$/);
 });
 
 test('a rule that is wrong, rules that are not there, and words that exclude each other are one line each', async () => {
