@@ -8,8 +8,8 @@
  * Imports counters, lane, memory, packet, reassembly, ring, tracker, fragment/. Imported by fragments.ts, process.ts,
  * pipeline.ts, local.ts and workers/.
  */
-import { copyIn, copyOut, takeBlocks } from '../fragment/blocks.js';
-import { dropDatagram, endedDatagram, freeFragment } from '../fragment/datagrams.js';
+import { blocksFor, copyIn, copyOut, freeBlocks, takeBlocks } from '../fragment/blocks.js';
+import { dropDatagram, endedDatagram, freeFragment, oldestDatagram } from '../fragment/datagrams.js';
 import { DATAGRAM, type FragmentStore, HEADER, HELD, itemAt, NONE, takeItem, usedItems } from '../fragment/layout.js';
 import { FAMILY_IPV6 } from '../wire/facts.js';
 import { EVENT } from './counters.js';
@@ -148,17 +148,27 @@ export function takeCompleted(
 }
 
 /**
- * Puts a packet that takeCompleted() has taken into the line of those that go on. There was room for it before.
+ * Puts a packet that takeCompleted() has taken into the line of those that go on. There was room for it before; if it is
+ * gone, since rules have sent a fragment out and held it again, the oldest datagrams give way.
  * @param family FAMILY_IPV6 or 0
  */
 export function keepReleased(
   tracker: Tracker,
-  { store }: Reassembly,
+  reassembly: Reassembly,
   { packets, frames }: PacketMemory,
   family: number,
 ): void {
+  const { store } = reassembly;
   const { words } = store;
   const bytes = packets[FRAME_LENGTH];
+  while (freeBlocks(store) < blocksFor(bytes) || usedItems(store, store.fragments) === store.fragments.capacity) {
+    const victim = oldestDatagram(store, NONE, NONE);
+    if (victim === NONE) {
+      countFragments(tracker, family, FATE.EVICTED, 1);
+      return;
+    }
+    dropFragments(tracker, reassembly, victim, FATE.EVICTED);
+  }
   const fragment = takeItem(store, store.fragments);
   const at = itemAt(store.fragments, fragment);
   words[at + HELD.PROTOCOL] = family;
