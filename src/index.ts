@@ -4,6 +4,13 @@
 export type { HelperName } from './alg/helpers.js';
 export { dumpConnections } from './control/dump.js';
 export type { ConnectionEntry, TcpPeer, Tuple } from './control/entry.js';
+export {
+  dumpExpectations,
+  type ExpectationEntry,
+  formatExpectation,
+  type JsonExpectation,
+  jsonExpectation,
+} from './control/expectations.js';
 export type { ConnectionFilter, TupleFilter } from './control/filter.js';
 export { FilterError, parseFilter } from './control/filter-text.js';
 export { flushConnections } from './control/flush.js';

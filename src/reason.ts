@@ -82,6 +82,13 @@ const REASONS = [
   ['table-memory', 'a new connection, and its part of the table has no free record or no slot within reach'],
   ['nat-family', 'a new connection, and the addresses of the NAT range are of the other family'],
   ['nat-exhausted', 'a new connection, and no address and port of the NAT range is free'],
+  ['alg-malformed', 'a packet of a control connection that cannot be read, or that announces somebody else’s address'],
+  ['alg-room', 'an address in the payload would become longer than the room behind the frame'],
+  [
+    'alg-partial',
+    'a segment with a part of an address that was rewritten, or one that would be rewritten out of order',
+  ],
+  ['alg-memory', 'no memory left to note what is rewritten in the payload of a control connection'],
   ['flow-limit', 'the packet went through more flow tables or actions than a packet may'],
   ['frame-range', 'the frame lies outside the frame memory'],
   ['table-locked', 'the part of the table that holds the connection stayed locked for too long'],

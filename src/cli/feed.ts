@@ -140,7 +140,7 @@ export class Feed {
       if (!isTaken) return PUSHED.FULL;
       this.packets++;
       this.#sink.pushed(reader.timeMs);
-      frames?.pushed(reader.timeMs, reader.originalLength, reader.linkType);
+      frames?.pushed(reader.timeMs, reader.originalLength - (frameEnd - frameStart), reader.linkType);
       if (this.#options.isFenced) return PUSHED.ALONE;
     }
     return PUSHED.BURST;

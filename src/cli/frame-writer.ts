@@ -14,9 +14,9 @@ import { isHeld } from './verdicts.js';
 export class FrameWriter {
   readonly #path: string;
   readonly #needsOutput: boolean;
-  /** Capture times and lengths on the wire of the packets under way, as rings of a power of two. */
+  /** Capture times of the packets under way, and bytes that the capture has left out of them, as rings of a power of two. */
   readonly #times: Float64Array;
-  readonly #lengths: Float64Array;
+  readonly #missing: Float64Array;
   #writer: CaptureWriter | undefined;
   #linkType = 0;
   #pushed = 0;
@@ -28,14 +28,15 @@ export class FrameWriter {
     this.#needsOutput = needsOutput;
     const size = 2 ** Math.ceil(Math.log2(underWay));
     this.#times = new Float64Array(size);
-    this.#lengths = new Float64Array(size);
+    this.#missing = new Float64Array(size);
   }
 
   /**
    * A packet goes in.
+   * @param missing bytes of it that are not in the capture
    * @throws Error when the capture changes its link type, which a classic pcap cannot say, or cannot be created
    */
-  pushed(timeMs: number, originalLength: number, linkType: number): void {
+  pushed(timeMs: number, missing: number, linkType: number): void {
     if (this.#writer === undefined) {
       this.#linkType = linkType;
       this.#writer = CaptureWriter.create(this.#path, { linkType, nanoseconds: false });
@@ -43,7 +44,7 @@ export class FrameWriter {
     if (linkType !== this.#linkType) throw new Error(`${this.#path}: cannot hold packets of two link types`);
     const at = this.#pushed++ & (this.#times.length - 1);
     this.#times[at] = timeMs;
-    this.#lengths[at] = originalLength;
+    this.#missing[at] = missing;
   }
 
   /** It comes out: the words of PACKET from `at` on, and the memory of its frame. */
@@ -52,7 +53,7 @@ export class FrameWriter {
     if ((this.#needsOutput || isHeld(words, at)) && words[at + PACKET.OUTPUTS] === 0) return;
     const start = words[at + PACKET.FRAME_OFFSET];
     const end = start + words[at + PACKET.FRAME_LENGTH];
-    this.#writer?.write(this.#times[place], bytes, start, end, this.#lengths[place]);
+    this.#writer?.write(this.#times[place], bytes, start, end, end - start + this.#missing[place]);
   }
 
   /** A fragment comes back, together with the packet that came out last: its time is when it leaves. */

@@ -1,11 +1,23 @@
 /**
  * One connection as control tells it: a copy, made of plain values, of what its record says at a moment.
  *
- * Imports engine/, track/, wire/, sharedarraybuffer-hashmap. Imported by the other files of control/ and cli/.
+ * Imports alg/helpers, engine/, track/, wire/, sharedarraybuffer-hashmap. Imported by the other files of control/ and cli/.
  */
+import { HELPERS, NO_HELPER } from '../alg/helpers.js';
 import { readLabel } from '../engine/batch.js';
-import { annexAt, recordAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
-import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, STATUS_NAT, zoneOf } from '../track/connection.js';
+import { annexAt, NONE, recordAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import {
+  ANNEX,
+  CONN,
+  isIpv6,
+  parentAnnexOfConn,
+  protocolOf,
+  STATUS_HELPER,
+  STATUS_HELPER_SHIFT,
+  STATUS_LABEL,
+  STATUS_NAT,
+  zoneOf,
+} from '../track/connection.js';
 import { expiryOf } from '../track/expiry.js';
 import { SCALE_MASK, SCALE_OFFERED, SCALE_UNKNOWN, TCP_STATES, type TcpState } from '../track/tcp.js';
 import { IPPROTO, mirrorPorts } from '../wire/facts.js';
@@ -38,6 +50,10 @@ export interface ConnectionEntry {
   readonly reply: Tuple;
   readonly mark: number;
   readonly label: bigint;
+  /** Name of the application helper that it was committed with. */
+  readonly helper?: string;
+  /** Original direction of the connection that announced this one. */
+  readonly parent?: Tuple;
   /** When the connection ends unless a packet comes, in milliseconds. */
   readonly expiresMs: number;
   readonly tcp?: { readonly original: TcpPeer; readonly reply: TcpPeer };
@@ -78,6 +94,23 @@ function peer(word: number): TcpPeer {
   return { state: TCP_STATES[word & 0xff], windowScale: scale & SCALE_MASK, flags };
 }
 
+function helperOf(status: number): { helper: string } | undefined {
+  const number = (status & STATUS_HELPER) >>> STATUS_HELPER_SHIFT;
+  return number === NO_HELPER ? undefined : { helper: HELPERS[number - 1].name };
+}
+
+function parentOf(map: SharedMap, at: number): { parent: Tuple } | undefined {
+  const { words } = map;
+  const annex = parentAnnexOfConn(words, at);
+  if (annex === NONE) return undefined;
+  const from = annexAt(map, annex);
+  const address = (word: number) =>
+    isIpv6(words[at + CONN.KEY]) ? formatIpv6(words, from + word) : formatIpv4(words[from + word + 3]);
+  const ports = words[at + CONN.PARENT_PORTS];
+  const tuple = { src: address(ANNEX.SRC), dst: address(ANNEX.DST), srcPort: ports >>> 16, dstPort: ports & 0xffff };
+  return { parent: tuple };
+}
+
 /** Copies the live record out. Needs the lock of its region. */
 export function readEntryLocked(map: SharedMap, record: number): ConnectionEntry {
   const { words, doubles } = map;
@@ -94,6 +127,8 @@ export function readEntryLocked(map: SharedMap, record: number): ConnectionEntry
     reply: replyTuple(map, at),
     mark: words[at + CONN.MARK] >>> 0,
     label: hasLabel ? readLabel(words, at + CONN.LABEL) : 0n,
+    ...helperOf(words[at + CONN.STATUS]),
+    ...parentOf(map, at),
     expiresMs: expiryOf(doubles, at),
     ...(protocol === IPPROTO.TCP
       ? { tcp: { original: peer(words[at + CONN.ORIG_PEER]), reply: peer(words[at + CONN.REPLY_PEER]) } }

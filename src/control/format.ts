@@ -24,13 +24,14 @@ export function protocolName(protocol: number): string {
 }
 
 export interface FormatOptions {
-  /** `-m`: state, scale and flags of both TCP peers; id and status, which the userspace tracker never fills. */
+  /** `-m`: the connection that announced this one, state, scale and flags of both TCP peers; id and status, which the userspace tracker never fills. */
   readonly more?: boolean;
   /** `-s`: seconds until the connection ends, from this time in milliseconds on. */
   readonly statisticsAtMs?: number;
 }
 
-function formatTuple(tuple: Tuple): string {
+/** One direction, without the brackets around it. */
+export function formatTuple(tuple: Tuple): string {
   const { src, dst, icmp } = tuple;
   const ends = icmp
     ? `id=${icmp.id},type=${icmp.type},code=${icmp.code}`
@@ -73,5 +74,7 @@ export function formatConnection(entry: ConnectionEntry, options: FormatOptions 
   if (entry.mark !== 0) parts.push(`mark=${entry.mark}`);
   if (entry.label !== 0n) parts.push(`labels=0x${entry.label.toString(16)}`);
   if (entry.tcp) parts.push(`protoinfo=(${formatTcp(entry.tcp, more)})`);
+  if (entry.helper) parts.push(`helper=${entry.helper}`);
+  if (more && entry.parent) parts.push(`parent=(${formatTuple(entry.parent)})`);
   return parts.join(',');
 }

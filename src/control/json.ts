@@ -1,6 +1,7 @@
 /**
  * A connection as JSON, one object per connection and line (NDJSON). Names and types of the fields are the same for
- * every connection; only `tcp` is there for TCP alone.
+ * every connection; `tcp` is there for TCP alone, `helper` for
+ * control connections and `parent` for what they announced.
  *
  * Imports entry, format. Imported by the public API and cli/.
  */
@@ -28,6 +29,10 @@ export interface JsonConnection {
   readonly mark: number;
   /** `0x` and hexadecimal digits without leading zeros: a label does not fit into a number. */
   readonly label: string;
+  /** Name of the application helper. */
+  readonly helper?: string;
+  /** Original direction of the connection that announced this one. */
+  readonly parent?: JsonTuple;
   /** When the connection ends unless a packet comes, in milliseconds of the engine's clock. */
   readonly expiresMs: number;
   /** Milliseconds until then, when the time of the dump is known. */
@@ -36,7 +41,8 @@ export interface JsonConnection {
   readonly tcp?: { readonly state: TcpState; readonly original: TcpPeer; readonly reply: TcpPeer };
 }
 
-function jsonTuple({ src, dst, srcPort, dstPort, icmp }: Tuple): JsonTuple {
+/** One direction as plain values. */
+export function jsonTuple({ src, dst, srcPort, dstPort, icmp }: Tuple): JsonTuple {
   return icmp ? { src, dst, icmp } : { src, dst, srcPort, dstPort };
 }
 
@@ -52,6 +58,8 @@ export function jsonConnection(entry: ConnectionEntry, nowMs?: number): JsonConn
     reply: jsonTuple(entry.reply),
     mark: entry.mark,
     label: `0x${entry.label.toString(16)}`,
+    ...(entry.helper === undefined ? {} : { helper: entry.helper }),
+    ...(entry.parent === undefined ? {} : { parent: jsonTuple(entry.parent) }),
     expiresMs: entry.expiresMs,
     ...(nowMs === undefined ? {} : { remainingMs: entry.expiresMs - nowMs }),
     ...(tcp ? { tcp: { state: tcpStateOf(tcp), original: tcp.original, reply: tcp.reply } } : {}),

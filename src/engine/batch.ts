@@ -3,9 +3,23 @@
  *
  * Imports packet. Imported by engine.ts, local.ts and the public API.
  */
-import { PACKET, PACKET_WORDS } from './packet.js';
+import { FRAME_TAIL, PACKET, PACKET_WORDS } from './packet.js';
 
-const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, REASON, ZONE, MARK, LABEL } = PACKET;
+const {
+  FRAME_OFFSET,
+  FRAME_LENGTH,
+  FRAME_ROOM,
+  INPUT,
+  L3_OFFSET,
+  TIME,
+  ACTION,
+  COOKIE,
+  STATE,
+  REASON,
+  ZONE,
+  MARK,
+  LABEL,
+} = PACKET;
 
 /** What the caller may say of a packet. */
 export interface PacketHints {
@@ -29,18 +43,21 @@ export class PacketBatch {
   readonly frames: DataView;
   /** Packets that fit. */
   readonly capacity: number;
+  readonly #frameBytes: number;
   #length = 0;
+  /** Bytes in use, the room behind each frame included. */
   #used = 0;
 
   /**
    * @param capacity packets that fit
-   * @param frameBytes bytes of frames that fit
+   * @param frameBytes bytes of frames that fit; the room behind each comes on top
    */
   constructor(capacity: number, frameBytes: number = capacity * 2048) {
     this.capacity = capacity;
     this.packets = new Int32Array(capacity * PACKET_WORDS);
     this.times = new Float64Array(this.packets.buffer);
-    this.bytes = new Uint8Array(frameBytes);
+    this.bytes = new Uint8Array(frameBytes + capacity * FRAME_TAIL);
+    this.#frameBytes = frameBytes;
     this.frames = new DataView(this.bytes.buffer);
   }
 
@@ -56,7 +73,7 @@ export class PacketBatch {
   }
 
   /**
-   * Adds a packet; the frame is copied.
+   * Adds a packet; the frame is copied, and has room for a payload that becomes longer behind it.
    * @param timeMs when it was received, in milliseconds
    * @returns false when the batch has no room for it
    */
@@ -81,8 +98,11 @@ export class PacketBatch {
    * @returns -1 when the batch has no room for it
    */
   tryReserve(length: number): number {
-    const isFull = this.#length === this.capacity || this.#used + length > this.bytes.length;
-    return isFull ? -1 : this.#used;
+    return this.#hasRoom(length) ? this.#used : -1;
+  }
+
+  #hasRoom(length: number): boolean {
+    return this.#length < this.capacity && this.#used - this.#length * FRAME_TAIL + length <= this.#frameBytes;
   }
 
   /**
@@ -100,7 +120,8 @@ export class PacketBatch {
     this.packets[at + COOKIE] = cookie;
     this.packets[at + STATE] = 0;
     this.packets[at + ZONE] = 0;
-    this.#used += length;
+    this.packets[at + FRAME_ROOM] = FRAME_TAIL;
+    this.#used += length + FRAME_TAIL;
   }
 
   /**
@@ -112,13 +133,14 @@ export class PacketBatch {
   addPacket(packets: Int32Array, at: number, bytes: Uint8Array): boolean {
     const start = packets[at + FRAME_OFFSET];
     const length = packets[at + FRAME_LENGTH];
-    if (this.#length === this.capacity || this.#used + length > this.bytes.length) return false;
+    if (!this.#hasRoom(length)) return false;
     const row = this.#length++ * PACKET_WORDS;
     this.packets.set(packets.subarray(at, at + PACKET_WORDS), row);
     this.bytes.set(bytes.subarray(start, start + length), this.#used);
     this.packets[row + FRAME_OFFSET] = this.#used;
     this.packets[row + L3_OFFSET] += this.#used - start;
-    this.#used += length;
+    this.packets[row + FRAME_ROOM] = FRAME_TAIL;
+    this.#used += length + FRAME_TAIL;
     return true;
   }
 

@@ -31,6 +31,8 @@ import {
   ANNEX,
   annexOfConn,
   CONN,
+  editsAnnexOfConn,
+  parentAnnexOfConn,
   protocolOf,
   replyAnnexOfConn,
   STATUS_CLASS_SHIFT,
@@ -449,6 +451,10 @@ function giveConnection(tracker: Tracker, record: number): void {
   if ((words[at + STATUS] & STATUS_REVERSED) !== 0) leaveReply(tracker, at, record);
   if (annex !== NONE) giveAnnexLocked(map, annex);
   if (replyAnnex !== NONE) giveAnnexLocked(map, replyAnnex);
+  const parentAnnex = parentAnnexOfConn(words, at);
+  const editsAnnex = editsAnnexOfConn(words, at);
+  if (parentAnnex !== NONE) giveAnnexLocked(map, parentAnnex);
+  if (editsAnnex !== NONE) giveAnnexLocked(map, editsAnnex);
   words[at + STATUS] = 0;
   giveRecordLocked(map, record);
 }

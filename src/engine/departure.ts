@@ -7,9 +7,9 @@
  */
 import { FLOW_OUTCOME } from '../flows/index.js';
 import { REASON } from '../reason.js';
-import { PACKET } from './packet.js';
+import { FRAME_TAIL, PACKET } from './packet.js';
 
-const { ACTION, STATE, REASON: P_REASON, FRAME_OFFSET, FRAME_LENGTH, OUTPUTS, OUTPUT } = PACKET;
+const { ACTION, STATE, REASON: P_REASON, FRAME_OFFSET, FRAME_LENGTH, FRAME_ROOM, OUTPUTS, OUTPUT } = PACKET;
 /** Words of a row from ct_state on: what ct_clear resets, and what is told of a packet as it left. */
 export const TRACKING_WORDS = OUTPUTS - STATE;
 
@@ -24,12 +24,13 @@ export interface PacketMemory {
 export class Departure {
   readonly #words = new Int32Array(TRACKING_WORDS);
   readonly #frame: Uint8Array;
+  #length = 0;
   #outputs = 0;
   #port = 0;
 
-  /** @param frameBytes length of the longest frame */
+  /** @param frameBytes length of the longest frame, which may become longer under the rules */
   constructor(frameBytes: number) {
-    this.#frame = new Uint8Array(frameBytes);
+    this.#frame = new Uint8Array(frameBytes + FRAME_TAIL);
   }
 
   /** Another packet begins. */
@@ -44,7 +45,8 @@ export class Departure {
     this.#port = port;
     for (let word = 0; word < TRACKING_WORDS; word++) this.#words[word] = packets[packet + STATE + word];
     const from = packets[packet + FRAME_OFFSET];
-    for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) this.#frame[byte] = bytes[from + byte];
+    this.#length = packets[packet + FRAME_LENGTH];
+    for (let byte = 0; byte < this.#length; byte++) this.#frame[byte] = bytes[from + byte];
   }
 
   /**
@@ -58,7 +60,9 @@ export class Departure {
     if (this.#outputs > 0) {
       for (let word = 0; word < TRACKING_WORDS; word++) packets[packet + STATE + word] = this.#words[word];
       const to = packets[packet + FRAME_OFFSET];
-      for (let byte = 0; byte < packets[packet + FRAME_LENGTH]; byte++) bytes[to + byte] = this.#frame[byte];
+      packets[packet + FRAME_ROOM] += packets[packet + FRAME_LENGTH] - this.#length;
+      packets[packet + FRAME_LENGTH] = this.#length;
+      for (let byte = 0; byte < this.#length; byte++) bytes[to + byte] = this.#frame[byte];
     }
     if (outcome !== FLOW_OUTCOME.NONE) packets[packet + P_REASON] = REASON['flow-limit'];
   }

@@ -238,6 +238,7 @@ export class Engine {
       timeMs,
       packets[at + PACKET.ACTION],
       packets[at + PACKET.COOKIE],
+      packets[at + PACKET.FRAME_ROOM],
     );
   }
 
@@ -254,11 +255,12 @@ export class Engine {
     return count;
   }
 
-  /** NAT has rewritten the frame in the ring: the caller's has to follow. */
+  /** NAT has rewritten the frame in the ring, perhaps to another length: the caller's has to follow. */
   #copyFrameBack(batch: PacketBatch, row: number, at: number): void {
     const { verdicts, frameBytes } = this.producer;
     const from = verdicts[at + PACKET.FRAME_OFFSET];
     const length = verdicts[at + PACKET.FRAME_LENGTH];
+    batch.packets[row + PACKET.FRAME_LENGTH] = length;
     batch.bytes.set(frameBytes.subarray(from, from + length), batch.packets[row + PACKET.FRAME_OFFSET]);
   }
 

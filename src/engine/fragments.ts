@@ -54,7 +54,7 @@ import { hashKey, partOf, zoneHash } from './hash.js';
 import { holdRegion } from './hold.js';
 import { judgePacket } from './judge.js';
 import { CONTROL } from './memory.js';
-import { PACKET, PACKET_WORDS } from './packet.js';
+import { NO_REWRITING, PACKET, PACKET_WORDS } from './packet.js';
 import { MAX_HELD_FRAME, type Reassembly } from './reassembly.js';
 import { countFragments, dropFragments, expireFragments, FATE, queueReleased } from './release.js';
 import { ROW, type Tracker, WHOLE_ROW } from './tracker.js';
@@ -329,6 +329,7 @@ function judgeWhole(tracker: Tracker, reassembly: Reassembly, first: number, bas
   const firstRow = itemAt(store.fragments, first) + HELD.ROW;
   for (let word = 0; word < PACKET_WORDS; word++) row[word] = store.words[firstRow + word];
   row[PACKET.ACTION] = action;
+  row[PACKET.FRAME_ROOM] = NO_REWRITING;
   for (let word = 0; word < ADDRESS_WORDS; word++) facts[wholeBase + SRC0 + word] = facts[base + SRC0 + word];
   assemble(store, first, whole, facts, wholeBase);
   facts[wholeBase + ROW_ACTION] = facts[base + ROW_ACTION];

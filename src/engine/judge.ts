@@ -2,11 +2,24 @@
  * What the tracker makes of one packet, once its region is locked: the rules of OVS `conntrack_execute()`,
  * `process_one()` and `conn_update_state()`.
  *
- * Imports connections, membership, verdict, action, counters, packet, tracker, track/, wire/facts. Imported by process.ts.
+ * Imports connections, expected, membership, payload, translate, verdict, action, counters, packet, tracker, track/,
+ * wire/facts. Imported by process.ts.
  */
+import { HELPERS, NO_HELPER } from '../alg/helpers.js';
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN, STATUS_L4_MASK, STATUS_LABEL, STATUS_NAT, STATUS_POLICY_SHIFT, zoneOf } from '../track/connection.js';
+import {
+  CONN,
+  STATUS_HELPED,
+  STATUS_HELPER,
+  STATUS_HELPER_SHIFT,
+  STATUS_L4_MASK,
+  STATUS_LABEL,
+  STATUS_NAT,
+  STATUS_POLICY_SHIFT,
+  STATUS_RELATED,
+  zoneOf,
+} from '../track/connection.js';
 import { OTHER, stateAfter as stateOfOtherAfter, timeoutOf as timeoutOfOther } from '../track/other.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
@@ -33,9 +46,11 @@ import {
   removeConnectionLocked,
 } from './connections.js';
 import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
+import { adoptExpected, describeExpected, describeRelated, isExpected, publishExpectation } from './expected.js';
 import { holdRegion } from './hold.js';
 import { noticeChangeLocked } from './membership.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
+import { handlePayload, restoreSegment } from './payload.js';
 import { ROW, type Tracker } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
 import { describePacket, finishPacket, setMarks } from './verdict.js';
@@ -76,7 +91,7 @@ const WORD_MASK = 0x3fffffff;
 /** Actions that do more than look up and commit: judgePacket()'s. */
 export const NOT_PLAIN_ACTION = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
 /** Connections that judgePacket() alone deals with. */
-const STATUS_NOT_PLAIN = STATUS_LABEL | STATUS_NAT;
+const STATUS_NOT_PLAIN = STATUS_LABEL | STATUS_NAT | STATUS_HELPED;
 /** 1 for all numbers but 0, which gives 0. */
 const isNotZero = (bits: number): number => (bits | (0 - bits)) >>> 31;
 /** A packet that was rewritten by an action before this one. */
@@ -181,10 +196,15 @@ export function judgePacket(
   // A packet that comes from another zone starts afresh.
   let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
   let reason: number = NO_REASON;
+  const wasTranslated = (state & TRANSLATED) !== 0;
+  const isTranslating = (flags & ACTION_NAT) !== 0 && !wasTranslated;
   let record = state === 0 ? NONE : judgedConnection(tracker, packets, packet, region, flags);
   let isReply = record !== NONE && isReplyOf(tracker, record, base, key);
+  let wasExpected = false;
+  if (record !== NONE && isTranslating && !isRelated) {
+    restoreSegment(tracker, base, recordAt(tracker.map, record), isReply);
+  }
   if (record === NONE) {
-    const wasTranslated = (state & TRANSLATED) !== 0;
     let found = findPacket(tracker, index, region, key, wasTranslated);
     isReply = ((found & 1) === 1) !== wasTranslated;
     if ((flags & ACTION_FORCE) !== 0 && found > 0 && isReply) {
@@ -195,6 +215,7 @@ export function judgePacket(
     if (found > 0) {
       record = found >>> 1;
       const conn = recordAt(tracker.map, record);
+      if (isTranslating && !isRelated) restoreSegment(tracker, base, conn, isReply);
       let result: number = isRelated ? VALID : updateConnection(tracker, conn, key, base, isReply);
       if (result < VALID || result >= CHANGED) result = noticeChangeLocked(tracker, record, result);
       if (isRelated) state |= REL | (isReply ? RPL : 0);
@@ -205,29 +226,59 @@ export function judgePacket(
         state = INV;
         reason = -result;
       }
+      if (result >= 0 && (tracker.words[conn + STATUS] & STATUS_RELATED) !== 0) state |= REL;
     } else if (isRelated) {
       state = INV;
       reason = REASON['icmp-error-unrelated'];
     }
     if (opens) {
+      const helper = helperFor(tracker, action, key, record);
       if (record !== NONE) removeConnectionLocked(tracker, record, EVENT.replaced);
       const refusal = trackerOf(key & PROTOCOL_MASK).refusal(tracker, base);
-      const opened = refusal === NO_REASON ? openConnection(tracker, region, base, key, action, found) : -refusal;
-      state = refusal === NO_REASON ? NEW : INV;
+      wasExpected = refusal === NO_REASON && isExpected(tracker, base, key);
+      const opened =
+        refusal === NO_REASON
+          ? openConnection(tracker, region, base, key, action, found, helper, wasExpected)
+          : -refusal;
+      state = refusal === NO_REASON ? NEW | (wasExpected ? REL : 0) : INV;
       isReply = false;
       record = Math.max(opened, NONE);
       reason = Math.max(-opened, NO_REASON);
     }
   }
   const rewrites = record !== NONE && (flags & ACTION_NAT) !== 0 && (state & TRANSLATED) === 0;
+  const helped = record === NONE ? 0 : tracker.words[recordAt(tracker.map, record) + STATUS] & STATUS_HELPED;
   describePacket(tracker, packets, packet, base, record);
+  if (record === NONE && wasExpected) describeExpected(tracker, packets, packet);
+  if ((helped & STATUS_RELATED) !== 0) describeRelated(tracker, packets, packet, record);
   if (rewrites) state |= translatePacket(tracker, base, record, isReply, isRelated);
-  if (record !== NONE && (flags & (ACTION_MARK | ACTION_LABEL)) !== 0) {
+  // Mark and label of a connection that was announced stay those of its parent, as in OVS.
+  if (record !== NONE && (flags & (ACTION_MARK | ACTION_LABEL)) !== 0 && (helped & STATUS_RELATED) === 0) {
     setMarks(tracker, packets, packet, record, action);
+  }
+  if (helped !== 0 && !isRelated && !wasTranslated) {
+    const isValid = (state & INV) === 0;
+    const why = handlePayload(tracker, packets, packet, base, record, isReply, isTranslating, isValid);
+    if (why !== NO_REASON) {
+      state |= INV;
+      reason = why;
+    }
   }
   finishPacket(tracker, packets, packet, state, reason, zone, record);
   // As in OVS, a packet that NAT has seen is looked up anew when it comes again.
   if ((flags & ACTION_NAT) !== 0) packets[packet + P_GENERATION] = 0;
+  if (tracker.isAnnounced) publishExpectation(tracker);
+}
+
+/** Number of the helper of a new connection: the action's, or that of the connection it replaces, if it fits. */
+function helperFor(tracker: Tracker, action: number, key: number, replaced: number): number {
+  const { words, actions, map } = tracker;
+  let helper = actions[action + ACTION.HELPER];
+  if (helper === NO_HELPER && replaced !== NONE) {
+    helper = (words[recordAt(map, replaced) + STATUS] & STATUS_HELPER) >>> STATUS_HELPER_SHIFT;
+  }
+  if (helper === NO_HELPER) return NO_HELPER;
+  return HELPERS[helper - 1].protocol === (key & PROTOCOL_MASK) ? helper : NO_HELPER;
 }
 
 /**
@@ -278,6 +329,8 @@ function findPacket(tracker: Tracker, index: number, region: number, key: number
 
 /**
  * Opens a connection for a packet that may open one, if the action commits.
+ * @param helper number of its helper, or NO_HELPER
+ * @param wasExpected another connection has announced it, as `expected` says
  * @param found what findPacket() said: the record of a connection that has ended makes way for the new one
  * @returns the record, or minus the reason why none was created
  */
@@ -288,6 +341,8 @@ function openConnection(
   key: number,
   action: number,
   found: number,
+  helper: number,
+  wasExpected: boolean,
 ): number {
   const flags = tracker.actions[action + A_FLAGS];
   if ((flags & ACTION_COMMIT) === 0) return -REASON['not-committed'];
@@ -298,12 +353,13 @@ function openConnection(
   const protocol = trackerOf(key & PROTOCOL_MASK);
   const policy = tracker.actions[action + A_POLICY];
   const record =
-    (flags & ACTION_TRANSLATE) !== 0
-      ? createTranslated(tracker, region, base, key, hash, action, protocol)
+    (flags & ACTION_TRANSLATE) !== 0 || (wasExpected && (flags & ACTION_NAT) !== 0)
+      ? createTranslated(tracker, region, base, key, hash, action, protocol, wasExpected)
       : createConnectionLocked(tracker, region, base, key, hash, protocol, policy);
-  if (record > 0) {
-    tracker.counts[EVENT.created]++;
-    if (tracker.top !== undefined) tracker.top.countNew(tracker.facts, base, zoneOf(key), tracker.now);
-  }
+  if (record <= 0) return record;
+  tracker.counts[EVENT.created]++;
+  if (tracker.top !== undefined) tracker.top.countNew(tracker.facts, base, zoneOf(key), tracker.now);
+  if (wasExpected) adoptExpected(tracker, record);
+  if (helper !== NO_HELPER) tracker.words[recordAt(tracker.map, record) + STATUS] |= helper << STATUS_HELPER_SHIFT;
   return record;
 }

@@ -3,13 +3,13 @@
  *
  * Frames lie in the ring's frame memory one behind the other, round and round, in the order of the slots.
  *
- * Imports ring. Imported by producer.ts and fragments.ts.
+ * Imports packet, ring. Imported by producer.ts and fragments.ts.
  */
+import { FRAME_TAIL } from './packet.js';
 import { attachRing, processed, publishProduced, type Ring } from './ring.js';
 
-/** Frames start on cache lines, and the bytes behind one are room for a payload that NAT makes longer. */
+/** Frames start on cache lines. */
 const FRAME_ALIGN = 64;
-const FRAME_TAIL = 64;
 
 export interface Lane {
   readonly ring: Ring;

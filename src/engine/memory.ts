@@ -2,10 +2,11 @@
  * The memory that the threads of an engine share, beside its rings: the connection table and a small control block
  * with settings, timeouts, actions and counts.
  *
- * Imports sharedarraybuffer-hashmap, track/, counters, action, region, nat/used-ports.
+ * Imports alg/expectation, sharedarraybuffer-hashmap, track/, counters, action, region, nat/used-ports.
  * Imported by engine/.
  */
 
+import { createExpectations } from '../alg/expectation.js';
 import { createUsedPorts } from '../nat/used-ports.js';
 import { attachMap, createMap, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
@@ -32,6 +33,7 @@ const CONTROL_FIELDS = [
   ['DEFAULT_ZONE_LIMIT', 11, 'atomic', 'connections that a zone without a limit of its own may have; 0: any number'],
   ['READY', 10, 'atomic', 'workers that have attached and entered their loops'],
   ['HAS_POLICIES', 12, 'atomic', '1: the policy of some zone does something about floods'],
+  ['EXPECTATIONS', 13, 'atomic', 'expectations that exist; 0 spares new connections the look'],
   ['CONNECTIONS', 16, 'atomic', 'connections that exist'],
   ['IPV4_REASSEMBLY', 32, 'atomic', '1: fragments of IPv4 are reassembled'],
   ['IPV6_REASSEMBLY', 33, 'atomic', '… of IPv6'],
@@ -75,12 +77,15 @@ const COUNTERS_AT = SOURCE_HALF_OPEN_AT + 2 * SOURCE_CELLS;
 /** What a worker needs to attach to; can be posted to another thread. */
 export interface MemoryHandle {
   readonly table: SharedArrayBuffer;
+  readonly expectations: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
   readonly usedPorts: SharedArrayBuffer;
 }
 
 export interface EngineMemory {
   readonly map: SharedMap;
+  /** Connections that others have announced: alg/expectation. */
+  readonly expectations: SharedMap;
   readonly control: Int32Array;
   /** Milliseconds, indexed by policy * TIMEOUT_POLICY_SIZE + TIMEOUT. */
   readonly timeoutsMs: Float64Array;
@@ -117,6 +122,8 @@ export interface MemoryOptions {
   readonly maxConnections: number;
   /** How many of them may be IPv6. */
   readonly maxIpv6Connections: number;
+  /** Expectations that may exist. */
+  readonly maxExpectations: number;
   /** Secret key of the hash, two 32-bit words. */
   readonly hashKey: readonly [number, number];
   readonly isWallClock: boolean;
@@ -147,6 +154,7 @@ export function createMemory(options: MemoryOptions): EngineMemory {
   const words = COUNTERS_AT + options.threads * COUNTER_ROW * 2;
   const memory = viewOf(
     map,
+    createExpectations(options.maxExpectations),
     new SharedArrayBuffer(words * 4),
     options.threads,
     createUsedPorts(options.maxConnections),
@@ -171,9 +179,10 @@ export function createMemory(options: MemoryOptions): EngineMemory {
 }
 
 export function handleOf(memory: EngineMemory): MemoryHandle {
-  const { map, control, usedPorts } = memory;
+  const { map, expectations, control, usedPorts } = memory;
   return {
     table: map.buffer,
+    expectations: expectations.buffer,
     control: control.buffer as SharedArrayBuffer,
     usedPorts: usedPorts.buffer as SharedArrayBuffer,
   };
@@ -183,12 +192,20 @@ export function handleOf(memory: EngineMemory): MemoryHandle {
 export function attachMemory(handle: MemoryHandle): EngineMemory {
   const head = new Int32Array(handle.control, 0, CONTROL_WORDS);
   const threads = Atomics.load(head, CONTROL.THREADS); // acquires the settings
-  return viewOf(attachMap(handle.table), handle.control, threads, new Int32Array(handle.usedPorts));
+  const map = attachMap(handle.table);
+  return viewOf(map, attachMap(handle.expectations), handle.control, threads, new Int32Array(handle.usedPorts));
 }
 
-function viewOf(map: SharedMap, control: SharedArrayBuffer, threads: number, usedPorts: Int32Array): EngineMemory {
+function viewOf(
+  map: SharedMap,
+  expectations: SharedMap,
+  control: SharedArrayBuffer,
+  threads: number,
+  usedPorts: Int32Array,
+): EngineMemory {
   return {
     map,
+    expectations,
     control: new Int32Array(control, 0, COUNTERS_AT),
     timeoutsMs: new Float64Array(control, TIMEOUTS_AT * 4, TIMEOUT_DOUBLES),
     zoneCounts: new Int32Array(control, ZONE_COUNTS_AT * 4, ZONES),

@@ -13,10 +13,13 @@ import { PROFILES, type ProfileName } from './policy.js';
 export interface TableOptions {
   /** Connections that may exist. Default 1,000,000. The memory for them is taken at once. */
   readonly maxConnections?: number;
-  /** How many of them may be IPv6, each of which takes 64 bytes more. Default: all. */
+  /** How many of them may be IPv6, each of which takes 64 bytes more. Default: all. Connections that FTP
+   * and TFTP announce, and FTP connections whose payload is rewritten, count among them. */
   readonly maxIpv6Connections?: number;
   /** What is done about floods: see policy.ts. Can be changed in all its parts while packets flow. Default `ovs`. */
   readonly profile?: ProfileName;
+  /** Connections announced by FTP and TFTP that may be expected at a time, 192 bytes each. Default 4096. */
+  readonly maxExpectations?: number;
   /** TCP sequence numbers are checked against the windows. Default true. */
   readonly checksSequence?: boolean;
   /** Bytes of fragments that each shard may hold until their datagrams are whole. Default 4 MiB. */
@@ -57,6 +60,7 @@ export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows'>> & 
 };
 
 export const MAX_SHARDS = 256;
+const MAX_EXPECTATIONS = 1 << 20;
 export const MAX_CONNECTIONS = 32_000_000;
 const MIN_RING_BYTES = 1 << 20;
 const MAX_RING_BYTES = 1 << 30;
@@ -89,6 +93,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxConnections = 1_000_000,
     maxIpv6Connections = maxConnections,
     profile = 'ovs',
+    maxExpectations = 4096,
     checksSequence = true,
     fragmentBytes = 4 << 20,
     clock = 'wall',
@@ -104,6 +109,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
   checkRange('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
   checkRange('fragmentBytes', fragmentBytes, MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES);
+  checkRange('maxExpectations', maxExpectations, 1, MAX_EXPECTATIONS);
   checkRange('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
   checkRange('ringPackets', ringPackets, 64, 1 << 20);
   if ((ringPackets & (ringPackets - 1)) !== 0)
@@ -116,6 +122,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     maxConnections,
     maxIpv6Connections,
     profile,
+    maxExpectations,
     checksSequence,
     fragmentBytes,
     clock,
@@ -136,6 +143,7 @@ export function memoryOptions(options: ResolvedOptions, extraThreads: number): M
     threads: options.shards + extraThreads,
     maxConnections: options.maxConnections,
     maxIpv6Connections: options.maxIpv6Connections,
+    maxExpectations: options.maxExpectations,
     hashKey: options.hashKey,
     isWallClock: options.clock === 'wall',
     checksSequence: options.checksSequence,

@@ -3,6 +3,8 @@
  * of shared or private memory. Rings and batches are rows of these, so the same loop works on both, and a driver can
  * write them without knowing more than this list.
  *
+ * A frame may become longer or shorter under NAT: FRAME_LENGTH and FRAME_ROOM then change with it.
+ *
  * The words of the input part belong to the caller, those of the output part to the engine until it has published the
  * packet. A packet that comes again (recirculation) brings its output words back as input, as OVS's metadata does.
  *
@@ -17,6 +19,7 @@ const PACKET_FIELDS = [
   ['TIME', 4, 'milliseconds, a double in two words'],
   ['ACTION', 6, 'number of the ct() action to run; with flow tables, of the port that the packet came in by'],
   ['COOKIE', 7, 'the caller’s own; the engine does not look at it'],
+  ['FRAME_ROOM', 30, 'bytes behind the frame that are its own: room for a payload that becomes longer'],
   // Output.
   ['STATE', 8, 'ct_state; 0 before the first ct()'],
   ['REASON', 9, 'why: a code of REASON'],
@@ -37,6 +40,12 @@ const PACKET_FIELDS = [
 export const PACKET = Object.fromEntries(PACKET_FIELDS.map(([name, word]) => [name, word])) as Readonly<
   Record<(typeof PACKET_FIELDS)[number][0], number>
 >;
+
+/** Room that rings and batches leave behind a frame: the longest address instead of the shortest one, and some. */
+export const FRAME_TAIL = 64;
+
+/** FRAME_ROOM of a packet that came in fragments: its payload stays as it is, so that they keep their lengths. */
+export const NO_REWRITING = -1;
 
 /** Two cache lines. */
 export const PACKET_WORDS = 32;

@@ -15,10 +15,10 @@ import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { hashKey, partOf } from './hash.js';
 import { createLane, fillReserved, type Lane, publishFilled, reserveFrame, takeBack } from './lane.js';
-import { PACKET, PACKET_WORDS } from './packet.js';
+import { FRAME_TAIL, PACKET, PACKET_WORDS } from './packet.js';
 import { processed, processedArrival, type Ring, waitForProcessed } from './ring.js';
 
-const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, ZONE } = PACKET;
+const { FRAME_OFFSET, FRAME_LENGTH, FRAME_ROOM, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, ZONE } = PACKET;
 const L3_IP = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const L3_NAMED = L3_IP | KNOWN.L3_OTHER;
 
@@ -95,6 +95,7 @@ export class Producer {
    * @param bytes memory that holds the frame, with a DataView on the same memory in `view`
    * @param known bits of KNOWN
    * @param l3 offset of the network layer in `bytes`, read only when `known` names it
+   * @param room bytes by which the frame may become longer; FRAME_TAIL at the most
    *
    * A frame that lies outside of `bytes` is pushed without its bytes, for its verdict.
    * @returns false when that shard's ring is full, or a fragment has to wait for its turn: read verdicts and release()
@@ -110,6 +111,7 @@ export class Producer {
     timeMs: number,
     action: number,
     cookie: number,
+    room = FRAME_TAIL,
   ): boolean {
     const isInside = start >= 0 && end >= start && end <= view.byteLength && ((known & L3_IP) === 0 || l3 >= start);
     const stop = isInside ? Math.min(end, start + MAX_FRAME) : start;
@@ -120,7 +122,7 @@ export class Producer {
     if (offset < 0) return false;
     copyFrame(bytes, view, start, stop, this.#lanes[shard].ring, offset);
     const length = isInside ? stop - start : OUTSIDE;
-    this.pushReserved(length, known | this.#learned, this.#l3 - start + offset, timeMs, action, cookie);
+    this.pushReserved(length, known | this.#learned, this.#l3 - start + offset, timeMs, action, cookie, room);
     this.#turn = this.#nextTurn;
     this.#wasFragment = this.#isFragment;
     return true;
@@ -149,7 +151,15 @@ export class Producer {
    * Makes the reserved room a packet, as tryPush() does.
    * @param l3 offset of the network layer in `reservedFrames`, read only when `known` names it
    */
-  pushReserved(length: number, known: number, l3: number, timeMs: number, action: number, cookie: number): void {
+  pushReserved(
+    length: number,
+    known: number,
+    l3: number,
+    timeMs: number,
+    action: number,
+    cookie: number,
+    room = FRAME_TAIL,
+  ): void {
     const shard = this.#reservedShard;
     const lane = this.#lanes[shard];
     const { packets, times } = lane.ring;
@@ -161,6 +171,7 @@ export class Producer {
     times[(at + TIME) >>> 1] = timeMs;
     packets[at + ACTION] = action;
     packets[at + COOKIE] = cookie;
+    packets[at + FRAME_ROOM] = Math.min(room, FRAME_TAIL);
     packets[at + STATE] = 0;
     packets[at + ZONE] = 0;
     fillReserved(lane);

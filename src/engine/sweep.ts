@@ -7,7 +7,7 @@
  *
  * Lookups never return a connection that has ended, so verdicts do not depend on when the sweeper comes by.
  *
- * Imports clock, connections, counters, tracker, sharedarraybuffer-hashmap, track/. Imported by engine/ and workers/.
+ * Imports clock, connections, counters, expected, tracker, sharedarraybuffer-hashmap, track/. Imported by engine/ and workers/.
  */
 import {
   isLive,
@@ -21,6 +21,7 @@ import { isExpired } from '../track/expiry.js';
 import { regionClockLocked } from './clock.js';
 import { removeConnectionLocked } from './connections.js';
 import { EVENT } from './counters.js';
+import { sweepExpectations } from './expected.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import type { Tracker } from './tracker.js';
 
@@ -52,7 +53,9 @@ export function sweepStep(tracker: Tracker, cursor: SweepCursor, wallMs: number)
   if (cursor.done >= fresh) {
     cursor.done = 0;
     cursor.region = (cursor.region + 1) % map.regions;
-    return cursor.region !== 0;
+    if (cursor.region !== 0) return true;
+    sweepExpectations(tracker, wallMs);
+    return false;
   }
   const nowMs = Math.max(wallMs, regionClockLocked(map, cursor.region)); // a hint here, without the lock
   const first = cursor.region * map.recordsPerRegion + 1 + cursor.done;

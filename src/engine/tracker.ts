@@ -2,9 +2,12 @@
  * One thread's hold on the engine's memory: the views it works through, its number as owner of locks, its row of
  * counts and its scratch. Workers, the sweeper, the control side and the in-thread engine each have one.
  *
- * Imports memory, counters, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
+ * Imports memory, counters, alg/, nat/, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
  */
 
+import { EXPECTATION_WORDS } from '../alg/expectation.js';
+import { MESSAGE_WORDS } from '../alg/helper.js';
+import { MAX_ADDRESS_TEXT } from '../alg/text.js';
 import { CHOICE_WORDS } from '../nat/choice.js';
 import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import type { TrackContext } from '../track/protocol.js';
@@ -78,6 +81,13 @@ export interface Tracker extends TrackContext {
   random: number;
   /** The tuple that a packet is to be rewritten to. */
   readonly tuple: Int32Array;
+  /** What a packet of a control connection says, and the text of the address that is to stand there instead. */
+  readonly message: Int32Array;
+  readonly text: DataView;
+  /** The expectation that the packet at hand meets, and the one that it announces if `isAnnounced`. */
+  readonly expected: Expectation;
+  readonly announced: Expectation;
+  isAnnounced: boolean;
   /** Name of the map of used ports that a reply tuple belongs to, two words, and the port: see reply.ts. */
   readonly ports: Int32Array;
   /** Rows of region, hash, record and what stood in `ports`, and how many there are. */
@@ -85,6 +95,17 @@ export interface Tracker extends TrackContext {
   leavingCount: number;
   /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
   touched: number;
+}
+
+/** A copy of an expectation: EXPECTATION_WORDS words, and the same memory as doubles. */
+export interface Expectation {
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+}
+
+function createExpectation(): Expectation {
+  const words = new Int32Array(EXPECTATION_WORDS);
+  return { words, doubles: new Float64Array(words.buffer) };
 }
 
 /**
@@ -122,6 +143,11 @@ export function createTracker(
     random: (memory.control[CONTROL.KEY0] ^ Math.imul(owner, 0x9e3779b1)) | 1,
     tuple: new Int32Array(FACT_WORDS),
     ports: new Int32Array(3),
+    message: new Int32Array(MESSAGE_WORDS),
+    text: new DataView(new ArrayBuffer(MAX_ADDRESS_TEXT)),
+    expected: createExpectation(),
+    announced: createExpectation(),
+    isAnnounced: false,
     leaving: new Int32Array(MAX_LEAVING * LEAVING_WORDS),
     leavingCount: 0,
     touched: 0,

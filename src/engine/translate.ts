@@ -12,7 +12,8 @@
  * Two shards that choose the same tuple at the same moment meet in its region, and the second one sees the first one's
  * entry. Behaviour: OVS `nat_get_unique_tuple()`, `nat_packet()`; what is better here is listed in the README.
  *
- * Imports connections, reply, hash, hold, memory, action, tracker, nat/, track/, wire/facts. Imported by judge.ts.
+ * Imports connections, expected, reply, hash, hold, memory, action, tracker, nat/, track/, wire/facts. Imported by
+ * judge.ts.
  */
 import { nextCandidate, startChoice } from '../nat/choice.js';
 import { REWRITE_DST, REWRITE_SRC, rewritePacket } from '../nat/rewrite.js';
@@ -33,6 +34,7 @@ import {
   TUPLE,
   tupleUseLocked,
 } from './connections.js';
+import { expectedTranslation, writeExpectedReply } from './expected.js';
 import { hashKey, partOf, zoneHash } from './hash.js';
 import { holdRegion } from './hold.js';
 import { CONTROL } from './memory.js';
@@ -47,6 +49,7 @@ const IPV6 = FAMILY_IPV6;
 /**
  * Creates the translated connection that the facts at `base` open. Holds the region of its key afterwards, unless a
  * lock was not to be had.
+ * @param isExpected it was announced: it is translated as its parent is, whatever the action says
  * @returns its record, or minus the reason why there is none
  */
 export function createTranslated(
@@ -57,14 +60,19 @@ export function createTranslated(
   hash: number,
   action: number,
   protocol: L4Protocol,
+  isExpected: boolean,
 ): number {
-  if (!isNatFamily(tracker.actions, action + ACTION.NAT, key)) return -REASON['nat-family'];
+  if (!isExpected && !isNatFamily(tracker.actions, action + ACTION.NAT, key)) return -REASON['nat-family'];
   const policy = tracker.actions[action + ACTION.TIMEOUT_POLICY];
   const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy);
   if (record < 0) return record;
   const at = recordAt(tracker.map, record);
-  let reason: number = prepareReply(tracker, region, at, action) ? REASON.none : REASON['table-memory'];
-  if (reason === REASON.none && !reserveReply(tracker, base, at, record, action)) reason = REASON['nat-exhausted'];
+  const translation = isExpected ? expectedTranslation(tracker) : translationOf(tracker, action);
+  let reason: number = prepareReply(tracker, region, at, translation) ? REASON.none : REASON['table-memory'];
+  const hasReply =
+    reason === REASON.none &&
+    (isExpected ? reserveExpected(tracker, base, at, record) : reserveReply(tracker, base, at, record, action));
+  if (reason === REASON.none && !hasReply) reason = REASON['nat-exhausted'];
   // Without the lock the record cannot even be given back: it stays taken, which a rebuild of the region mends.
   if (!holdRegion(tracker, region)) return -REASON['table-locked'];
   // Meanwhile another thread may have created the connection from a packet that did not come to its own shard.
@@ -77,9 +85,14 @@ export function createTranslated(
   return reason === REASON.none ? -REASON['table-memory'] : -reason;
 }
 
+/** How an action translates a new connection, as a bit of STATUS. */
+function translationOf(tracker: Tracker, action: number): number {
+  return (tracker.actions[action + ACTION.NAT + NAT.FLAGS] & NAT_SRC) !== 0 ? STATUS_SNAT : STATUS_DNAT;
+}
+
 /** Notes the kind of translation, and takes the annex for the addresses of the reply direction. */
-function prepareReply(tracker: Tracker, region: number, at: number, action: number): boolean {
-  const { words, map, actions } = tracker;
+function prepareReply(tracker: Tracker, region: number, at: number, translation: number): boolean {
+  const { words, map } = tracker;
   let annex: number = NONE;
   if ((words[at + KEY] & IPV6) !== 0) {
     annex = takeAnnexLocked(map, region);
@@ -87,29 +100,43 @@ function prepareReply(tracker: Tracker, region: number, at: number, action: numb
   }
   words[at + REPLY_SRC] = annex;
   words[at + REPLY_DST] = 0;
-  words[at + STATUS] |= (actions[action + ACTION.NAT + NAT.FLAGS] & NAT_SRC) !== 0 ? STATUS_SNAT : STATUS_DNAT;
+  words[at + STATUS] |= translation;
   return true;
 }
 
 /** Chooses a reply direction that no other connection has and reserves it. Holds another region afterwards. */
 function reserveReply(tracker: Tracker, base: number, at: number, record: number, action: number): boolean {
-  const { facts, actions, choice, replyRow, words, map } = tracker;
+  const { facts, actions, choice, replyRow } = tracker;
   const { control, usedPorts } = tracker.memory;
   const key0 = control[CONTROL.KEY0];
   const key1 = control[CONTROL.KEY1];
-  const key = words[at + KEY];
   startChoice(choice, facts, base, actions, key0, key1, randomWord(tracker), action + ACTION.NAT);
   while (nextCandidate(choice, facts, base, actions, facts, replyRow, usedPorts)) {
-    facts[replyRow + PROTOCOL] = facts[base + PROTOCOL];
-    hashKey(facts, replyRow, key0, key1);
-    const region = partOf(facts[replyRow + HASH], map.regions);
-    const hash = zoneHash(facts[replyRow + HASH], key >>> 16);
-    if (!holdRegion(tracker, region)) continue;
-    const use = tupleUseLocked(tracker, region, replyRow, key, hash);
-    writeReply(tracker, at, region, hash);
-    if (use !== TUPLE.FREE) noteTakenLocked(tracker, at, use === TUPLE.TRANSLATED);
-    else if (isMirror(tracker, base) || enterReplyLocked(tracker, at, record)) return true;
+    if (reserveCandidate(tracker, base, at, record)) return true;
   }
+  return false;
+}
+
+/** Reserves the one reply direction that a connection which was expected can have. */
+function reserveExpected(tracker: Tracker, base: number, at: number, record: number): boolean {
+  writeExpectedReply(tracker, base);
+  return reserveCandidate(tracker, base, at, record);
+}
+
+/** Reserves the reply direction in the reply row, if no other connection has it. */
+function reserveCandidate(tracker: Tracker, base: number, at: number, record: number): boolean {
+  const { facts, replyRow, words, map } = tracker;
+  const { control } = tracker.memory;
+  const key = words[at + KEY];
+  facts[replyRow + PROTOCOL] = facts[base + PROTOCOL];
+  hashKey(facts, replyRow, control[CONTROL.KEY0], control[CONTROL.KEY1]);
+  const region = partOf(facts[replyRow + HASH], map.regions);
+  const hash = zoneHash(facts[replyRow + HASH], key >>> 16);
+  if (!holdRegion(tracker, region)) return false;
+  const use = tupleUseLocked(tracker, region, replyRow, key, hash);
+  writeReply(tracker, at, region, hash);
+  if (use === TUPLE.FREE) return isMirror(tracker, base) || enterReplyLocked(tracker, at, record);
+  noteTakenLocked(tracker, at, use === TUPLE.TRANSLATED);
   return false;
 }
 

@@ -108,7 +108,7 @@ export function describePacket(
 }
 
 /** Protocol and ports of the original tuple; for ICMP OVS puts type and code where the ports are. */
-function writeTuple(packets: Int32Array, packet: number, protocol: number, ports: number): void {
+export function writeTuple(packets: Int32Array, packet: number, protocol: number, ports: number): void {
   const isIcmp = protocol === ICMP || protocol === ICMPV6;
   packets[packet + TUPLE_PROTOCOL] = protocol;
   packets[packet + TUPLE_PORTS] = isIcmp ? ((ports >>> 8) & 0xff) << 16 : ports;

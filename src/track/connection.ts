@@ -34,6 +34,9 @@ const CONN_FIELDS = [
   ['ZONE_NEXT', 23, 'list of the zone: record that was made next'],
   ['ZONE_PREVIOUS', 24, '… and the one made before'],
   ['CLASS_LINK', 25, 'two words of the list of its class: see engine/classes'],
+  ['PARENT', 27, 'under STATUS_RELATED, the annex with the addresses of the connection that announced this one, or 0'],
+  ['PARENT_PORTS', 28, '… and its ports'],
+  ['EDITS', 29, 'under STATUS_EDITED, the annex with what was rewritten in its payload (alg/edits)'],
 ] as const satisfies readonly (readonly [name: string, word: number, note: string])[];
 
 export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, FIRST + word])) as Readonly<
@@ -43,7 +46,7 @@ export const CONN = Object.fromEntries(CONN_FIELDS.map(([name, word]) => [name, 
 /** Words of a record and of an annex: two lines, and half a line for the two addresses of an IPv6 connection. */
 export const CONN_WORDS = 32;
 export const ANNEX_WORDS = 8;
-/** Words of an annex: the addresses of the original direction. */
+/** Words of an annex that holds addresses; an IPv4 one is in the last of its four words. */
 export const ANNEX = { SRC: 0, DST: 4 } as const;
 
 /** Bits of STATUS that hold the state of the connection's L4 tracker, unless that is TCP's. */
@@ -57,6 +60,15 @@ export const STATUS_DNAT = 1 << 10;
 /** The reply direction is not the mirror of the original one and has an entry of its own in the index. */
 export const STATUS_REVERSED = 1 << 11;
 export const STATUS_NAT = STATUS_SNAT | STATUS_DNAT;
+/** Number of the connection's application helper, two bits. */
+export const STATUS_HELPER_SHIFT = 12;
+export const STATUS_HELPER = 3 << STATUS_HELPER_SHIFT;
+/** Another connection has announced this one. */
+export const STATUS_RELATED = 1 << 14;
+/** A helper has rewritten its payload. */
+export const STATUS_EDITED = 1 << 15;
+/** What application helpers have to do with. */
+export const STATUS_HELPED = STATUS_HELPER | STATUS_RELATED | STATUS_EDITED;
 /** The class that the connection is listed under (CLASS), three bits; 0 for one that is on no list. */
 export const STATUS_CLASS_SHIFT = 16;
 export const STATUS_CLASS_MASK = 7 << STATUS_CLASS_SHIFT;
@@ -81,6 +93,16 @@ export function zoneOf(key: number): number {
 export function replyAnnexOfConn(words: Int32Array, at: number): number {
   const isTranslated = isIpv6(words[at + CONN.KEY]) && (words[at + CONN.STATUS] & STATUS_NAT) !== 0;
   return isTranslated ? words[at + CONN.REPLY_SRC] : 0;
+}
+
+/** The annex of the record at a word offset with the addresses of its parent, 0 when it has none. */
+export function parentAnnexOfConn(words: Int32Array, at: number): number {
+  return (words[at + CONN.STATUS] & STATUS_RELATED) !== 0 ? words[at + CONN.PARENT] : 0;
+}
+
+/** The annex of the record at a word offset with what was rewritten in its payload, 0 when it has none. */
+export function editsAnnexOfConn(words: Int32Array, at: number): number {
+  return (words[at + CONN.STATUS] & STATUS_EDITED) !== 0 ? words[at + CONN.EDITS] : 0;
 }
 
 /** The annex of the record at a word offset, 0 when it has none. */

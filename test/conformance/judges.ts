@@ -6,15 +6,17 @@
  */
 import {
   dumpConnections,
+  dumpExpectations,
   formatConnection,
   formatCtState,
+  formatExpectation,
   LocalEngine,
   PACKET,
   PACKET_WORDS,
   PacketBatch,
 } from '../../src/index.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
-import { type OriginalTuple, Ovs, type OvsReport, REPORT_TABLE } from '../support/ovs.js';
+import { HEADROOM, type OriginalTuple, Ovs, type OvsReport, REPORT_TABLE } from '../support/ovs.js';
 import { type Change, changeLocal, OvsSettings } from './changes.js';
 
 /** A packet that goes in. */
@@ -55,6 +57,8 @@ export interface Judge {
   waitUntil(ms: number): Promise<void>;
   /** The connections as `dpctl/dump-conntrack -m -s` prints them, sorted. */
   dump(): Promise<string[]>;
+  /** The expectations as `dpctl/dump-conntrack-exp` prints them, sorted; undefined where there is no such command. */
+  expectations(): Promise<string[] | undefined>;
   close(): Promise<void>;
 }
 
@@ -129,6 +133,15 @@ export class OvsJudge implements Judge {
     return this.#ovs.dump('-m', '-s');
   }
 
+  async expectations(): Promise<string[] | undefined> {
+    if (this.#ovs.versionNumber < EXPECTATIONS_SINCE) return undefined;
+    const text = await this.#ovs.command('dpctl/dump-conntrack-exp');
+    return text
+      .split('\n')
+      .filter(line => line !== '')
+      .sort();
+  }
+
   close(): Promise<void> {
     return this.#ovs.stop();
   }
@@ -143,6 +156,9 @@ function tupleText({ protocol, source, sourcePort, destination, destinationPort 
   return `${protocol} ${source} ${sourcePort} > ${destination} ${destinationPort}`;
 }
 
+/** The first Open vSwitch that lists expectations. */
+const EXPECTATIONS_SINCE = 3.2;
+
 const MAX_FRAME = 1 << 18;
 
 export class LocalJudge implements Judge {
@@ -154,7 +170,10 @@ export class LocalJudge implements Judge {
   readonly departures: number[] = [];
 
   constructor(flows: string) {
-    this.#engine = new LocalEngine({ maxConnections: 10_000, flows: { text: flows + LEAVE_RULE } });
+    this.#engine = new LocalEngine({
+      maxConnections: 10_000,
+      flows: { text: flows.replaceAll(`${HEADROOM},`, '') + LEAVE_RULE },
+    });
   }
 
   async send(steps: readonly Step[]): Promise<StepAnswer[]> {
@@ -192,6 +211,10 @@ export class LocalJudge implements Judge {
     return [...dumpConnections(this.#engine.tracker, this.#nowMs)]
       .map(entry => formatConnection(entry, options))
       .sort();
+  }
+
+  async expectations(): Promise<string[]> {
+    return [...dumpExpectations(this.#engine.tracker, this.#nowMs)].map(formatExpectation).sort();
   }
 
   async close(): Promise<void> {}
@@ -245,6 +268,7 @@ export interface Outcome {
   readonly answers: readonly string[];
   readonly departures: readonly number[];
   readonly dump: readonly string[];
+  readonly expectations: readonly string[] | undefined;
 }
 
 /** First version that tells the ports of the original tuple of fragments other than the first. */
@@ -265,7 +289,12 @@ export function asTold(answer: string, told: string | undefined, version: number
 export async function outcomeOf(judge: Judge, steps: readonly Step[]): Promise<Outcome> {
   try {
     const answers = await judge.send(steps);
-    return { answers: answers.map(answerText), departures: judge.departures, dump: await judge.dump() };
+    return {
+      answers: answers.map(answerText),
+      departures: judge.departures,
+      dump: await judge.dump(),
+      expectations: await judge.expectations(),
+    };
   } finally {
     await judge.close();
   }

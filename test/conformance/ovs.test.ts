@@ -18,6 +18,7 @@ describe('Open vSwitch gives the same answers', {
       assert.deepEqual(actual.answers, expected.answers);
       assert.deepEqual(actual.dump, expected.dump);
       if (one.isOrdered) assert.deepEqual(actual.departures, expected.departures);
+      if (expected.expectations !== undefined) assert.deepEqual(actual.expectations, expected.expectations);
     });
   }
 });

@@ -1,22 +1,37 @@
 /**
- * Captures as they would have been under NAT: what servers sent to a client goes to the address of NAT instead,
- * quoted packets included. Addresses and checksums are computed here from the bytes up, apart from the engine.
+ * Captures as they would have been under NAT: what servers sent to a client goes to the address of NAT instead, quoted
+ * packets included; or what clients sent to a server. Addresses and checksums are computed here from the bytes up, apart from the engine.
  *
  * Imports cli/program for the captures, support/sums.
  */
 import { goldenPath, packetsOf } from '../cli/program.js';
 import { ipv4Bytes, ipv6Bytes } from '../support/frames.js';
 import { internetChecksum } from '../support/sums.js';
-import type { Step } from './judges.js';
+import type { PacketStep } from './judges.js';
 
 /** Clients of the golden captures, and what the gateway calls them. */
 export const SNAT_RULES = ['10.1.0.0/16 10.9.9.9', 'fd00:1::/64 fd00:9::9'] as const;
 
-const V4 = { type: 0x0800, src: 26, dst: 30, bytes: 4, client: ipv4Bytes('10.1.0.2'), nat: ipv4Bytes('10.9.9.9') };
-const V6 = { type: 0x86dd, src: 22, dst: 38, bytes: 16, client: ipv6Bytes('fd00:1::2'), nat: ipv6Bytes('fd00:9::9') };
+/** Where addresses are in a frame, which one is replaced by which, and the network that the frame comes from. */
+interface Form {
+  readonly type: number;
+  readonly src: number;
+  readonly dst: number;
+  readonly bytes: number;
+  readonly client: readonly number[];
+  readonly nat: readonly number[];
+  readonly network: number;
+}
+
+const IPV4 = { type: 0x0800, src: 26, dst: 30, bytes: 4 };
+const IPV6 = { type: 0x86dd, src: 22, dst: 38, bytes: 16 };
+const V4: Form = { ...IPV4, client: ipv4Bytes('10.1.0.2'), nat: ipv4Bytes('10.9.9.9'), network: 2 };
+const V6: Form = { ...IPV6, client: ipv6Bytes('fd00:1::2'), nat: ipv6Bytes('fd00:9::9'), network: 2 };
+const SERVER_V4: Form = { ...IPV4, client: ipv4Bytes('10.2.0.2'), nat: ipv4Bytes('10.8.8.8'), network: 1 };
+const SERVER_V6: Form = { ...IPV6, client: ipv6Bytes('fd00:2::2'), nat: ipv6Bytes('fd00:8::8'), network: 1 };
 
 /** The packets of a golden capture, times from its first packet on. */
-export function goldenSteps(name: string, change: (frame: Buffer) => Buffer = frame => frame): Step[] {
+export function goldenSteps(name: string, change: (frame: Buffer) => Buffer = frame => frame): PacketStep[] {
   const packets = packetsOf(goldenPath(`${name}.pcap`));
   let atMs = 0;
   return packets.map(({ frame, timeMs }) => {
@@ -28,23 +43,33 @@ export function goldenSteps(name: string, change: (frame: Buffer) => Buffer = fr
 
 /** A frame of a server to the client, sent to the address of NAT instead; others as they are. */
 export function readdressed(frame: Buffer): Buffer {
-  const type = frame.length > 54 || frame.length > 34 ? frame.readUInt16BE(12) : 0;
-  const form = [V4, V6].find(candidate => candidate.type === type);
+  return readdress(frame, [V4, V6]);
+}
+
+/** A frame of the client to the server, sent to the address that hides the server; others as they are. */
+export function readdressedServer(frame: Buffer): Buffer {
+  return readdress(frame, [SERVER_V4, SERVER_V6]);
+}
+
+function readdress(frame: Buffer, forms: readonly Form[]): Buffer {
+  const type = frame.length > 34 ? frame.readUInt16BE(12) : 0;
+  const form = forms.find(candidate => candidate.type === type);
   if (form === undefined || frame.length < form.dst + form.bytes) return frame;
-  const { src, dst, bytes, client, nat } = form;
+  const { src, dst, bytes, client, nat, network } = form;
+  const isIpv4 = type === IPV4.type;
   const isToClient = frame.subarray(dst, dst + bytes).equals(Buffer.from(client));
   if (!isToClient) return frame;
   // What the client's own router says never passed the gateway.
-  const isFromServer = form === V4 ? frame[src + 1] === 2 : frame.readUInt16BE(src + 2) === 2;
-  if (!isFromServer) return frame;
+  const isFromThere = isIpv4 ? frame[src + 1] === network : frame.readUInt16BE(src + 2) === network;
+  if (!isFromThere) return frame;
   Buffer.from(nat).copy(frame, dst);
   const ip = 14;
-  const l4 = form === V4 ? ip + (frame[ip] & 15) * 4 : ip + 40;
-  const protocol = form === V4 ? frame[ip + 9] : frame[ip + 6];
-  const end = form === V4 ? ip + frame.readUInt16BE(ip + 2) : l4 + frame.readUInt16BE(ip + 4);
-  const isError = form === V4 ? protocol === 1 && [3, 11].includes(frame[l4]) : protocol === 58 && frame[l4] < 128;
+  const l4 = isIpv4 ? ip + (frame[ip] & 15) * 4 : ip + 40;
+  const protocol = isIpv4 ? frame[ip + 9] : frame[ip + 6];
+  const end = isIpv4 ? ip + frame.readUInt16BE(ip + 2) : l4 + frame.readUInt16BE(ip + 4);
+  const isError = isIpv4 ? protocol === 1 && [3, 11].includes(frame[l4]) : protocol === 58 && frame[l4] < 128;
   if (isError) readdressQuoted(frame, l4 + 8, form);
-  if (form === V4) seal(frame, ip + 10, ip, l4, Buffer.alloc(0));
+  if (isIpv4) seal(frame, ip + 10, ip, l4, Buffer.alloc(0));
   const at = { 1: 2, 6: 16, 17: 6, 58: 2 }[protocol];
   if (at === undefined) return frame;
   if (protocol === 17 && frame.readUInt16BE(l4 + at) === 0) return frame;
@@ -55,14 +80,14 @@ export function readdressed(frame: Buffer): Buffer {
 }
 
 /** The quoted packet left the gateway with the address of NAT as its source. */
-function readdressQuoted(frame: Buffer, ip: number, form: typeof V4): void {
+function readdressQuoted(frame: Buffer, ip: number, form: Form): void {
   const { src, bytes, client, nat } = form;
   const at = ip + src - 14;
   if (!frame.subarray(at, at + bytes).equals(Buffer.from(client))) return;
   Buffer.from(nat).copy(frame, at);
-  const l4 = form === V4 ? ip + (frame[ip] & 15) * 4 : ip + 40;
-  if (form === V4) seal(frame, ip + 10, ip, l4, Buffer.alloc(0));
-  const protocol = form === V4 ? frame[ip + 9] : frame[ip + 6];
+  const l4 = form.type === IPV4.type ? ip + (frame[ip] & 15) * 4 : ip + 40;
+  if (form.type === IPV4.type) seal(frame, ip + 10, ip, l4, Buffer.alloc(0));
+  const protocol = form.type === IPV4.type ? frame[ip + 9] : frame[ip + 6];
   const sumAt = { 6: 16, 17: 6, 58: 2 }[protocol];
   if (sumAt === undefined || l4 + sumAt + 2 > frame.length) return;
   const old = frame.readUInt16BE(l4 + sumAt);

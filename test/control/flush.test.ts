@@ -91,6 +91,7 @@ test('flushes while other threads create and remove', { timeout: 120_000 }, asyn
     hashKey: [1, 2],
     isWallClock: false,
     checksSequence: true,
+    maxExpectations: 16,
     sweepIntervalMs: 1000,
   });
   for (const action of ACTIONS) defineAction(memory, action);

@@ -4,7 +4,7 @@
  * Each scenario gets fresh namespaces. `answers.js` then asks Open vSwitch about each capture.
  *
  * Needs, as Debian names them: curl, dnsmasq, bind9-dnsutils, ethtool, hping3, iproute2, iputils-ping, libusrsctp-examples,
- * netcat-openbsd, nftables, python3, socat, tcpdump, traceroute.
+ * lftp, netcat-openbsd, nftables, python3, socat, tcpdump, tftp-hpa, tftpd-hpa, traceroute, vsftpd.
  */
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';

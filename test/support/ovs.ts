@@ -189,6 +189,11 @@ export class Ovs {
     }
   }
 
+  /** Such as 3.1. */
+  get versionNumber(): number {
+    return versionOf(this.version);
+  }
+
   /** Runs an appctl command and gives its output. @throws Error with the text of OVS if it refuses */
   async command(name: string, ...parameters: readonly (string | number)[]): Promise<string> {
     if (!this.#control) throw new Error('OVS is not running');

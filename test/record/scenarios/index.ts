@@ -8,12 +8,14 @@ import { LONG_LIVED } from './long-lived.js';
 import { NETWORK } from './network.js';
 import type { Scenario } from './scenario.js';
 import { TCP } from './tcp.js';
+import { TRANSFER } from './transfer.js';
 
 export const SCENARIOS: readonly Scenario[] = [
   ...EVERYDAY,
   ...TCP,
   ...NETWORK,
   ...ICMP,
+  ...TRANSFER,
   ...HEADERS,
   ...DERIVED,
   LONG_LIVED,
