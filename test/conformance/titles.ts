@@ -46,7 +46,6 @@ const MEGAFLOWS = 'about the flow cache of Open vSwitch: rules are looked up for
 const KERNEL = 'about the network stack of the kernel';
 const TUNNELS = 'there are no tunnels';
 const OPENFLOW = 'about a message of OpenFlow: deletions are commands and calls here';
-const HELPERS = 'comes with the helpers';
 
 const OFPROTO_DPIF = group('tests/ofproto-dpif.at', [
   ['ofproto-dpif - group with ct and dnat recirculation in action list', GROUPS],
@@ -304,13 +303,13 @@ const SYSTEM_L7 = group('tests/system-traffic.at, conntrack - L7', [
     },
   ],
   ['FTP - no conntrack', 'a test of the FTP programs themselves: nothing is tracked'],
-  ['conntrack - FTP', HELPERS],
-  ['conntrack - FTP non-standard port', HELPERS],
-  ['conntrack - FTP with expectation dump', HELPERS],
-  ['conntrack - FTP over IPv6', HELPERS],
-  ['conntrack - IPv6 FTP Passive', HELPERS],
-  ['conntrack - FTP with multiple expectations', HELPERS],
-  ['conntrack - TFTP', HELPERS],
+  ['conntrack - FTP', cases('FTP, PORT and 227, no NAT')],
+  ['conntrack - FTP non-standard port', cases('FTP on another port')],
+  ['conntrack - FTP with expectation dump', cases('FTP in a zone')],
+  ['conntrack - FTP over IPv6', cases('FTP, EPRT and 229 over IPv6, no NAT')],
+  ['conntrack - IPv6 FTP Passive', cases('FTP, EPRT and 229 over IPv6, no NAT')],
+  ['conntrack - FTP with multiple expectations', cases('FTP, PORT and 227, no NAT', 'ftp of the captures')],
+  ['conntrack - TFTP', cases('TFTP, no NAT')],
 ]);
 
 const SYSTEM_NAT = group('tests/system-traffic.at, conntrack - NAT', [
@@ -362,17 +361,17 @@ const SYSTEM_NAT = group('tests/system-traffic.at, conntrack - NAT', [
       'ICMP errors that are committed with nat once more, both ways, and after a deletion',
     ),
   ],
-  ['conntrack - FTP SNAT prerecirc ', HELPERS],
-  ['conntrack - FTP SNAT prerecirc seqadj', HELPERS],
-  ['conntrack - FTP SNAT postrecirc ', HELPERS],
-  ['conntrack - FTP SNAT postrecirc seqadj', HELPERS],
-  ['conntrack - FTP SNAT orig tuple ', HELPERS],
-  ['conntrack - FTP SNAT orig tuple seqadj', HELPERS],
-  ['conntrack - IPv4 FTP Passive with SNAT', HELPERS],
-  ['conntrack - IPv4 FTP Passive with DNAT', HELPERS],
-  ['conntrack - IPv4 FTP Passive with DNAT 2', HELPERS],
-  ['conntrack - IPv4 FTP Active with DNAT', HELPERS],
-  ['conntrack - IPv4 FTP Active with DNAT with reverse skew', HELPERS],
+  ['conntrack - FTP SNAT prerecirc ', cases('FTP, PORT and 227, SNAT to an address as long')],
+  ['conntrack - FTP SNAT prerecirc seqadj', cases('FTP, PORT and 227, SNAT')],
+  ['conntrack - FTP SNAT postrecirc ', cases('FTP, PORT and 227, SNAT to an address as long')],
+  ['conntrack - FTP SNAT postrecirc seqadj', cases('FTP, PORT and 227, SNAT')],
+  ['conntrack - FTP SNAT orig tuple ', cases('FTP, PORT and 227, SNAT to an address as long')],
+  ['conntrack - FTP SNAT orig tuple seqadj', cases('FTP, PORT and 227, SNAT')],
+  ['conntrack - IPv4 FTP Passive with SNAT', cases('FTP, PORT and 227, SNAT')],
+  ['conntrack - IPv4 FTP Passive with DNAT', cases('FTP, PORT and 227, DNAT')],
+  ['conntrack - IPv4 FTP Passive with DNAT 2', cases('FTP, PORT and 227, DNAT')],
+  ['conntrack - IPv4 FTP Active with DNAT', cases('FTP, PORT and 227, DNAT')],
+  ['conntrack - IPv4 FTP Active with DNAT with reverse skew', cases('FTP, PORT and 227, DNAT')],
   [
     'conntrack - IPv6 HTTP with SNAT',
     {
@@ -383,10 +382,10 @@ const SYSTEM_NAT = group('tests/system-traffic.at, conntrack - NAT', [
   ['conntrack - IPv6 HTTP with DNAT', cases('DNAT, IPv6: TCP', 'DNAT, IPv6: ICMP echo')],
   ['conntrack - IPv6 ICMP6 Related with SNAT', cases('ICMP errors, SNAT, IPv6: UDP')],
   ['conntrack - ICMPv6 related NAT with single port', cases('ICMP errors, IPv6, destination port changed')],
-  ['conntrack - IPv6 FTP with SNAT', HELPERS],
-  ['conntrack - IPv6 FTP Passive with SNAT', HELPERS],
-  ['conntrack - IPv6 FTP with SNAT - orig tuple', HELPERS],
-  ['conntrack - IPv4 TFTP with SNAT', HELPERS],
+  ['conntrack - IPv6 FTP with SNAT', cases('FTP, EPRT and 229 over IPv6, SNAT')],
+  ['conntrack - IPv6 FTP Passive with SNAT', cases('FTP, EPRT and 229 over IPv6, SNAT')],
+  ['conntrack - IPv6 FTP with SNAT - orig tuple', cases('FTP, EPRT and 229 over IPv6, SNAT')],
+  ['conntrack - IPv4 TFTP with SNAT', cases('TFTP, SNAT')],
   [
     'conntrack - DNAT load balancing',
     { ...cases('DNAT to one of three servers by the port of the client'), but: `${GROUPS}: rules choose the server` },
