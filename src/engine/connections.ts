@@ -4,7 +4,7 @@
  * All functions need the lock of the region that the key, or the record, belongs to.
  *
  * Imports sharedarraybuffer-hashmap, track/, wire/facts, admission, classes, counters, evict, hold, membership, memory,
- * policy, reply, tracker. Imported by engine/ and control/.
+ * overload, policy, reply, tracker. Imported by engine/ and control/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -51,6 +51,7 @@ import { victimLocked } from './evict.js';
 import { holdRegion } from './hold.js';
 import { enterListsLocked, leaveListsLocked } from './membership.js';
 import { CONTROL, type EngineMemory } from './memory.js';
+import { noticeFill } from './overload.js';
 import { floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, ZONE_POLICY } from './policy.js';
 import { leaveReply } from './reply.js';
 import { NO_REGION, type Tracker } from './tracker.js';
@@ -335,6 +336,7 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
     if (!evictLocked(tracker, region, policy, false)) break;
     reason = reserveConnection(memory, zone);
   }
+  noticeFill(tracker);
   return reason;
 }
 

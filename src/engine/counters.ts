@@ -25,6 +25,8 @@ const EVENTS = [
   ['expectationsReplaced', 'expectations that made way for a newer one of their parent'],
   ['related', 'connections created that were expected'],
   ['edits', 'addresses rewritten in a payload'],
+  ['emergenciesBegun', 'times the table became so full that an emergency began'],
+  ['emergenciesEnded', 'times it ended'],
   ['regionSwitches', 'times a batch had to change to the lock of another region'],
   ['portMapsMissing', 'crowded choices under NAT that got no map of used ports, and so no more than the tries of OVS'],
   ['sweepSteps', 'steps of the sweeper that looked at records'],

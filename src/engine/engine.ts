@@ -12,7 +12,14 @@ import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
 import { createHistograms, type Quantiles, readHistograms } from './histogram.js';
 import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle } from './memory.js';
-import { type EngineOptions, memoryOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import {
+  type EmergencyListener,
+  type EngineOptions,
+  memoryOptions,
+  type ResolvedOptions,
+  resolveOptions,
+} from './options.js';
+import { isEmergency } from './overload.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
 import { type FlowRules, Pipeline } from './pipeline.js';
 import { applyProfile } from './policy.js';
@@ -22,6 +29,7 @@ import { ReleasedPackets } from './released.js';
 import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
+import { readSweepTimes, type SweepTimes } from './sweep.js';
 import { createTopMemory, readTop, type TopEntry, type TopQuery } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
@@ -127,6 +135,7 @@ export class Engine {
     });
     const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
     this.#start('sweeper', sweeper, SWEEPER_FILE);
+    if (options.onEmergency !== undefined) void this.#watchEmergencies(options.onEmergency);
   }
 
   /**
@@ -292,6 +301,23 @@ export class Engine {
     return this.#latency && readHistograms(this.#latency);
   }
 
+  /** How long the sweeper's steps took, and how late it freed what had ended. */
+  sweepTimes(): SweepTimes {
+    return readSweepTimes(this.memory);
+  }
+
+  /** Tells the caller of the beginning and the end of each emergency, until the engine is closed. */
+  async #watchEmergencies(listener: EmergencyListener): Promise<void> {
+    const { control } = this.memory;
+    let told = 0;
+    while (!this.#isClosing) {
+      const seen = Atomics.load(control, CONTROL.EMERGENCY); // acquires nothing that is read here
+      while (told !== seen) listener({ isOn: isEmergency(++told), connections: this.connectionCount });
+      const waiting = Atomics.waitAsync(control, CONTROL.EMERGENCY, seen);
+      if (waiting.async) await waiting.value;
+    }
+  }
+
   /**
    * Waits for the packets under way, stops the workers and frees their threads. Calls after the first return the same
    * promise. Does not throw for a worker that has failed earlier.
@@ -308,6 +334,7 @@ export class Engine {
     Atomics.store(control, CONTROL.STOP, 1); // publishes the wish; workers finish their rings first
     Atomics.add(control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
     Atomics.notify(control, CONTROL.SWEEP_WAKE);
+    Atomics.notify(control, CONTROL.EMERGENCY); // ends #watchEmergencies()
     for (const ring of this.#rings) wakeAll(ring);
     const timeout = new AbortController();
     const late = new Promise<void>(resolve => {

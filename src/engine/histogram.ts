@@ -64,7 +64,11 @@ export interface Quantiles {
 
 /** Adds up all rows of a buffer. */
 export function readHistograms(buffer: SharedArrayBuffer): Quantiles {
-  const rows = new Float64Array(buffer);
+  return sumHistograms(new Float64Array(buffer));
+}
+
+/** Adds up rows that lie one behind the other. */
+export function sumHistograms(rows: Float64Array): Quantiles {
   const total = new Float64Array(BUCKETS);
   let longestMs = 0;
   for (let at = 0; at < rows.length; at += HISTOGRAM_ROW) {

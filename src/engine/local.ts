@@ -16,7 +16,7 @@ import { attachReassembly, createReassemblyMemory, type ReassemblyHandle } from 
 import { ReleasedPackets } from './released.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
-import { createSweepCursor, sweepAll } from './sweep.js';
+import { createSweepCursor, readSweepTimes, type SweepCursor, type SweepTimes, sweepAll } from './sweep.js';
 import { createTopMemory, readTop, type TopEntry, type TopQuery, TopSketches } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
@@ -29,7 +29,7 @@ export class LocalEngine {
   readonly released: ReleasedPackets;
   /** Where fragments are held. */
   readonly fragmentMemory: readonly ReassemblyHandle[];
-  readonly #cursor = createSweepCursor();
+  readonly #cursor: SweepCursor;
   readonly #pipeline: Pipeline | undefined;
   readonly #top: SharedArrayBuffer | undefined;
 
@@ -45,6 +45,7 @@ export class LocalEngine {
     this.#top = resolved.tracksTop ? createTopMemory(1) : undefined;
     const top = this.#top && new TopSketches(this.#top, 0, this.memory);
     this.tracker = createTracker(this.memory, 1, attachReassembly(fragments), top);
+    this.#cursor = createSweepCursor(this.memory.map);
     if (resolved.flows !== undefined) {
       this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>
         this.defineAction(action),
@@ -71,6 +72,11 @@ export class LocalEngine {
   /** Removes every connection that has ended by `nowMs`. */
   sweep(nowMs: number): void {
     sweepAll(this.tracker, this.#cursor, nowMs);
+  }
+
+  /** How long the steps of sweeps took, and how late they freed what had ended. */
+  sweepTimes(): SweepTimes {
+    return readSweepTimes(this.memory);
   }
 
   /** Connections in the table, ended ones that no sweep has removed included. */

@@ -13,6 +13,7 @@ import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
 import { defaultTimeoutsMs, MAX_TIMEOUT_POLICIES, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { ACTION_WORDS, MAX_ACTIONS } from './action.js';
 import { COUNTER_ROW } from './counters.js';
+import { HISTOGRAM_ROW } from './histogram.js';
 import { REGION_USER_WORDS, ZONES } from './region.js';
 
 /**
@@ -34,6 +35,7 @@ const CONTROL_FIELDS = [
   ['READY', 10, 'atomic', 'workers that have attached and entered their loops'],
   ['HAS_POLICIES', 12, 'atomic', '1: the policy of some zone does something about floods'],
   ['EXPECTATIONS', 13, 'atomic', 'expectations that exist; 0 spares new connections the look'],
+  ['EMERGENCY', 14, 'atomic', 'beginnings and ends of emergencies: odd while there is one; see overload.ts'],
   ['CONNECTIONS', 16, 'atomic', 'connections that exist'],
   ['IPV4_REASSEMBLY', 32, 'atomic', '1: fragments of IPv4 are reassembled'],
   ['IPV6_REASSEMBLY', 33, 'atomic', '… of IPv6'],
@@ -112,6 +114,9 @@ export interface EngineMemory {
   readonly counters: Float64Array;
   /** Ports of crowded addresses under NAT: see nat/used-ports. */
   readonly usedPorts: Int32Array;
+  /** Histograms of HISTOGRAM_ROW doubles per thread: durations of sweep steps, and lags of removals. */
+  readonly sweepStepTimes: Float64Array;
+  readonly sweepLags: Float64Array;
 }
 
 export interface MemoryOptions {
@@ -151,7 +156,7 @@ export function createMemory(options: MemoryOptions): EngineMemory {
     annexWords: ANNEX_WORDS,
     regionUserWords: REGION_USER_WORDS,
   });
-  const words = COUNTERS_AT + options.threads * COUNTER_ROW * 2;
+  const words = COUNTERS_AT + options.threads * (COUNTER_ROW + 2 * HISTOGRAM_ROW) * 2;
   const memory = viewOf(
     map,
     createExpectations(options.maxExpectations),
@@ -203,6 +208,7 @@ function viewOf(
   threads: number,
   usedPorts: Int32Array,
 ): EngineMemory {
+  const stepTimesAt = COUNTERS_AT * 4 + threads * COUNTER_ROW * 8;
   return {
     map,
     expectations,
@@ -221,5 +227,7 @@ function viewOf(
     actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
     counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
     usedPorts,
+    sweepStepTimes: new Float64Array(control, stepTimesAt, threads * HISTOGRAM_ROW),
+    sweepLags: new Float64Array(control, stepTimesAt + threads * HISTOGRAM_ROW * 8, threads * HISTOGRAM_ROW),
   };
 }

@@ -38,6 +38,15 @@ export interface TableOptions {
   readonly flows?: FlowRules;
 }
 
+/** The table has become so full that an emergency has begun, or empty enough that it has ended: see TablePolicy. */
+export interface EmergencyEvent {
+  readonly isOn: boolean;
+  /** Connections when it was reported. */
+  readonly connections: number;
+}
+
+export type EmergencyListener = (event: EmergencyEvent) => void;
+
 /** What an engine with workers can be told besides. */
 export interface EngineOptions extends TableOptions {
   /** Shard workers. Default: one less than the machine has processors, at least 1. */
@@ -46,6 +55,8 @@ export interface EngineOptions extends TableOptions {
   readonly clock?: 'wall' | 'packets';
   /** Pause of the sweeper between two passes, in milliseconds. Default 1000. */
   readonly sweepIntervalMs?: number;
+  /** Is called on the thread that opened the engine, once when an emergency begins and once when it ends. */
+  readonly onEmergency?: EmergencyListener;
   /** Packets that fit into a shard's ring, a power of two. Default 4096. */
   readonly ringPackets?: number;
   /** Bytes of frames that fit into a shard's ring. Default 8 MiB. */
@@ -54,9 +65,10 @@ export interface EngineOptions extends TableOptions {
   readonly measuresLatency?: boolean;
 }
 
-export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows'>> & {
+export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows' | 'onEmergency'>> & {
   readonly hashKey: readonly [number, number];
   readonly flows: FlowRules | undefined;
+  readonly onEmergency: EmergencyListener | undefined;
 };
 
 export const MAX_SHARDS = 256;
@@ -104,6 +116,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     tracksTop = false,
     seed,
     flows,
+    onEmergency,
   } = options;
   checkRange('shards', shards, 1, MAX_SHARDS);
   checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
@@ -133,6 +146,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     tracksTop,
     hashKey: hashKeyOf(seed),
     flows,
+    onEmergency,
   };
 }
 

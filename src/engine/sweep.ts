@@ -1,45 +1,97 @@
 /**
  * Removing connections whose time is up, in small steps.
  *
- * A step looks at SCAN_RECORDS records without any lock: the words it reads may be changing, so what it finds is a hint.
- * It then locks the region once, for at most REMOVE_RECORDS records, decides again on each and removes it. A pass over
- * a million connections that live reads 64 MB in order and takes no lock at all.
+ * A step looks at SCAN_RECORDS records at most, a chunk, without any lock: the words it reads may be changing, so what it
+ * finds is a hint. It asks for the cache lines that a removal needs, then locks the region once, for at most
+ * REMOVE_RECORDS records, decides again on each and removes it.
  *
- * Lookups never return a connection that has ended, so verdicts do not depend on when the sweeper comes by.
+ * For each chunk the sweeper remembers when the next connection in it ends, and leaves the chunk alone until then: a
+ * million established connections cost nothing. What is made or shortened meanwhile is not overlooked, because nothing
+ * ends sooner than the shortest timeout after it was looked at; packets that bring older times than that, and timeouts
+ * that are changed, are found within MAX_QUIET_MS.
  *
- * Imports clock, connections, counters, expected, tracker, sharedarraybuffer-hashmap, track/. Imported by engine/ and workers/.
+ * Lookups never return a connection that has ended, so verdicts do not depend on when the sweeper comes by, unless the
+ * table is so full that a policy shrinks timeouts: see overload.ts.
+ *
+ * Imports clock, connections, counters, expected, histogram, hold, memory, overload, tracker, sharedarraybuffer-hashmap,
+ * track/. Imported by engine/ and workers/.
  */
 import {
+  homeBucketAt,
   isLive,
+  RECORD,
   REGION,
   recordAt,
   regionAt,
   regionOfRecord,
   type SharedMap,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { isExpired } from '../track/expiry.js';
+import { CONN } from '../track/connection.js';
+import { expiryOf } from '../track/expiry.js';
+import { shortestTimeoutMs } from '../track/timeouts.js';
 import { regionClockLocked } from './clock.js';
 import { removeConnectionLocked } from './connections.js';
 import { EVENT } from './counters.js';
 import { sweepExpectations } from './expected.js';
+import { type Quantiles, recordDuration, sumHistograms } from './histogram.js';
 import { holdRegion, leaveRegion } from './hold.js';
+import { CONTROL, type EngineMemory } from './memory.js';
+import { noticeRoom, shortenedMs, timeoutFactor } from './overload.js';
 import type { Tracker } from './tracker.js';
+
+const { HASH } = RECORD;
+const { ZONE_NEXT, ZONE_PREVIOUS } = CONN;
 
 /** Records that a step looks at: some 20 µs. */
 const SCAN_RECORDS = 4096;
 /** Records that a step removes under the lock: some 5 µs. */
 const REMOVE_RECORDS = 32;
+/** How long a chunk is left alone at the most. */
+const MAX_QUIET_MS = 5000;
+/** Lags are recorded in thousandths, so that the histogram, which says microseconds, says milliseconds of them. */
+const LAG_SCALE = 1 / 1000;
 
 /** Where a sweeper stands. The caller keeps it between steps. */
 export interface SweepCursor {
   region: number;
-  /** Records of the region looked at so far. */
+  /** Records of the region looked at so far, or passed over. */
   done: number;
   readonly found: Int32Array;
+  /** By region and chunk: before this time, in milliseconds, nothing in it ends. */
+  readonly dueMs: Float64Array;
+  /** The earliest end seen so far in the chunk at hand. */
+  earliestMs: number;
+  /** What is left of timeouts in this pass, and the shortest of them. */
+  factor: number;
+  shortestMs: number;
+  /** Takes the values that are read only to bring their cache line near. */
+  touched: number;
 }
 
-export function createSweepCursor(): SweepCursor {
-  return { region: 0, done: 0, found: new Int32Array(REMOVE_RECORDS) };
+function chunksOf(map: SharedMap): number {
+  return Math.ceil(map.recordsPerRegion / SCAN_RECORDS);
+}
+
+export function createSweepCursor(map: SharedMap): SweepCursor {
+  return {
+    region: 0,
+    done: 0,
+    found: new Int32Array(REMOVE_RECORDS),
+    dueMs: new Float64Array(map.regions * chunksOf(map)),
+    earliestMs: Number.POSITIVE_INFINITY,
+    factor: 1,
+    shortestMs: 0,
+    touched: 0,
+  };
+}
+
+function startPass(tracker: Tracker, cursor: SweepCursor): void {
+  noticeRoom(tracker);
+  const factor = timeoutFactor(tracker.memory);
+  // What was to end late ends sooner now, or again later: nothing is known of any chunk.
+  if (factor !== 1 || cursor.factor !== 1) cursor.dueMs.fill(0);
+  cursor.factor = factor;
+  cursor.shortestMs = shortestTimeoutMs(tracker.timeoutsMs);
 }
 
 /**
@@ -49,7 +101,10 @@ export function createSweepCursor(): SweepCursor {
  */
 export function sweepStep(tracker: Tracker, cursor: SweepCursor, wallMs: number): boolean {
   const { map, counts } = tracker;
+  if (cursor.region === 0 && cursor.done === 0) startPass(tracker, cursor);
+  const nowMs = Math.max(wallMs, regionClockLocked(map, cursor.region)); // a hint here, without the lock
   const fresh = map.words[regionAt(map, cursor.region) + REGION.RECORD_FRESH];
+  passOver(cursor, fresh, nowMs, map);
   if (cursor.done >= fresh) {
     cursor.done = 0;
     cursor.region = (cursor.region + 1) % map.regions;
@@ -57,38 +112,94 @@ export function sweepStep(tracker: Tracker, cursor: SweepCursor, wallMs: number)
     sweepExpectations(tracker, wallMs);
     return false;
   }
-  const nowMs = Math.max(wallMs, regionClockLocked(map, cursor.region)); // a hint here, without the lock
+  const startMs = performance.now();
+  const chunk = chunkAt(cursor, map);
   const first = cursor.region * map.recordsPerRegion + 1 + cursor.done;
-  const scanned = scan(tracker, cursor, first, Math.min(SCAN_RECORDS, fresh - cursor.done), nowMs);
+  const ahead = SCAN_RECORDS - (cursor.done % SCAN_RECORDS);
+  if (ahead === SCAN_RECORDS) cursor.earliestMs = Number.POSITIVE_INFINITY;
+  const scanned = scan(tracker, cursor, first, Math.min(ahead, fresh - cursor.done), nowMs);
   cursor.done += scanned;
+  if (scanned === ahead || cursor.done === fresh) {
+    cursor.dueMs[chunk] = Math.min(cursor.earliestMs, nowMs + Math.min(cursor.shortestMs, MAX_QUIET_MS));
+  }
   counts[EVENT.sweepSteps]++;
   counts[EVENT.sweepRecords] += scanned;
+  recordDuration(tracker.sweepStepTimes, performance.now() - startMs);
   return true;
+}
+
+/** The chunk that the cursor is in. */
+function chunkAt(cursor: SweepCursor, map: SharedMap): number {
+  return cursor.region * chunksOf(map) + Math.floor(cursor.done / SCAN_RECORDS);
+}
+
+/** Moves on to the next chunk in which something may have ended, or to the end of the region. */
+function passOver(cursor: SweepCursor, fresh: number, nowMs: number, map: SharedMap): void {
+  while (cursor.done < fresh && cursor.done % SCAN_RECORDS === 0 && nowMs < cursor.dueMs[chunkAt(cursor, map)]) {
+    cursor.done += SCAN_RECORDS;
+  }
+}
+
+/** When a connection ends, in milliseconds; sooner than it says if timeouts are shrunk. */
+function endOf(tracker: Tracker, cursor: SweepCursor, conn: number): number {
+  const endsMs = expiryOf(tracker.doubles, conn);
+  return cursor.factor === 1 ? endsMs : endsMs - shortenedMs(tracker, conn, cursor.factor);
 }
 
 /** Looks at up to `count` records from `first` on, and removes what has ended. @returns how many it looked at */
 function scan(tracker: Tracker, cursor: SweepCursor, first: number, count: number, nowMs: number): number {
-  const { map, doubles } = tracker;
+  const { map } = tracker;
   let found = 0;
   let looked = 0;
+  let earliestMs = cursor.earliestMs;
   while (looked < count && found < REMOVE_RECORDS) {
     const record = first + looked++;
-    if (isLive(map, record) && isExpired(doubles, recordAt(map, record), nowMs)) cursor.found[found++] = record;
+    if (!isLive(map, record)) continue;
+    const endsMs = endOf(tracker, cursor, recordAt(map, record));
+    // Asked so that an end that is no number has come, as in isExpired().
+    if (!(nowMs < endsMs)) cursor.found[found++] = record;
+    else if (endsMs < earliestMs) earliestMs = endsMs;
   }
+  cursor.earliestMs = earliestMs;
   if (found > 0) removeFound(tracker, cursor, found, nowMs);
   return looked;
 }
 
+/** Reads a word of each cache line that the removals write to, so that the lock is not held while they come. */
+function touchFound(tracker: Tracker, cursor: SweepCursor, found: number): void {
+  const { map, words } = tracker;
+  let touched = 0;
+  for (let index = 0; index < found; index++) {
+    const conn = recordAt(map, cursor.found[index]);
+    const region = regionOfRecord(map, cursor.found[index]);
+    touched ^= words[homeBucketAt(map, region, words[conn + HASH])];
+    // Links may change at any moment: what they name is a record of the map whatever happens.
+    touched ^= words[recordAt(map, words[conn + ZONE_NEXT]) + ZONE_NEXT];
+    touched ^= words[recordAt(map, words[conn + ZONE_PREVIOUS]) + ZONE_NEXT];
+  }
+  cursor.touched ^= touched;
+}
+
 function removeFound(tracker: Tracker, cursor: SweepCursor, found: number, nowMs: number): void {
-  const { map, doubles, counts } = tracker;
+  const { map, counts } = tracker;
+  touchFound(tracker, cursor, found);
   const region = regionOfRecord(map, cursor.found[0]);
-  if (!holdRegion(tracker, region)) return;
+  // They stay, and the chunk is looked at again in the next pass.
+  if (!holdRegion(tracker, region)) {
+    cursor.earliestMs = nowMs;
+    return;
+  }
   const lockedMs = performance.now();
   for (let index = 0; index < found; index++) {
     const record = cursor.found[index];
-    if (isLive(map, record) && isExpired(doubles, recordAt(map, record), nowMs)) {
-      removeConnectionLocked(tracker, record, EVENT.expired);
+    if (!isLive(map, record)) continue;
+    const endsMs = endOf(tracker, cursor, recordAt(map, record));
+    if (nowMs < endsMs) {
+      cursor.earliestMs = Math.min(cursor.earliestMs, endsMs);
+      continue;
     }
+    recordDuration(tracker.sweepLags, Math.max(0, nowMs - endsMs) * LAG_SCALE);
+    removeConnectionLocked(tracker, record, EVENT.expired);
   }
   const heldMs = performance.now() - lockedMs;
   leaveRegion(tracker);
@@ -96,17 +207,50 @@ function removeFound(tracker: Tracker, cursor: SweepCursor, found: number, nowMs
   if (heldMs > counts[EVENT.sweepLongestLockMs]) counts[EVENT.sweepLongestLockMs] = heldMs;
 }
 
-/** Sweeps all regions once, without pause. For callers without a sweeper thread, and for tests. */
+/**
+ * Sweeps all regions once, without pause, and looks at every record. For callers without a sweeper thread, whose clock
+ * may also go back.
+ */
 export function sweepAll(tracker: Tracker, cursor: SweepCursor, wallMs: number): void {
   cursor.region = 0;
   cursor.done = 0;
+  cursor.dueMs.fill(0);
   while (sweepStep(tracker, cursor, wallMs)) {}
 }
 
-/** Records in use in all regions; a snapshot. */
+/** No record is in use; a snapshot. */
 export function isTableEmpty(map: SharedMap): boolean {
   for (let region = 0; region < map.regions; region++) {
     if (map.words[regionAt(map, region) + REGION.RECORDS_USED] !== 0) return false;
   }
   return true;
+}
+
+/**
+ * How long a sweeper may sleep after a pass: until the next connection ends, at least for the interval that is set.
+ * @param wallMs the wall clock in milliseconds, or 0 when packets bring the time: then nobody knows when that is
+ */
+export function pauseMs(tracker: Tracker, cursor: SweepCursor, wallMs: number): number {
+  const { map, memory } = tracker;
+  const intervalMs = Atomics.load(memory.control, CONTROL.SWEEP_INTERVAL_MS); // a setting
+  if (wallMs === 0 || isTableEmpty(map)) return intervalMs;
+  let nextMs = wallMs + MAX_QUIET_MS;
+  for (let region = 0; region < map.regions; region++) {
+    const fresh = map.words[regionAt(map, region) + REGION.RECORD_FRESH];
+    const first = region * chunksOf(map);
+    for (let chunk = 0; chunk * SCAN_RECORDS < fresh; chunk++) nextMs = Math.min(nextMs, cursor.dueMs[first + chunk]);
+  }
+  return Math.max(intervalMs, nextMs - wallMs);
+}
+
+export interface SweepTimes {
+  /** Durations of steps, in microseconds; a step holds a lock for a part of it, if at all. */
+  readonly stepUs: Quantiles;
+  /** How long after their end connections were removed by a sweeper, in milliseconds. */
+  readonly lagMs: Quantiles;
+}
+
+/** What all threads that sweep have recorded so far. */
+export function readSweepTimes(memory: EngineMemory): SweepTimes {
+  return { stepUs: sumHistograms(memory.sweepStepTimes), lagMs: sumHistograms(memory.sweepLags) };
 }

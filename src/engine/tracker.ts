@@ -15,6 +15,7 @@ import { FACT_WORDS } from '../wire/facts.js';
 import { MAX_BATCH, ROW_WORDS, ROWS } from '../wire/rows.js';
 import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.js';
 import { COUNTER_ROW } from './counters.js';
+import { HISTOGRAM_ROW } from './histogram.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import type { Reassembly } from './reassembly.js';
 import type { TopSketches } from './top.js';
@@ -60,6 +61,9 @@ export interface Tracker extends TrackContext {
   readonly owner: number;
   /** This thread's row of the counters. */
   readonly counts: Float64Array;
+  /** This thread's histograms of sweep steps and of lags of removals. */
+  readonly sweepStepTimes: Float64Array;
+  readonly sweepLags: Float64Array;
   /** The frames of the batch at hand; set by whoever brings the batch. */
   frames: DataView;
   /** Read from the settings once per batch. */
@@ -120,6 +124,7 @@ export function createTracker(
   top?: TopSketches,
 ): Tracker {
   const row = (owner - 1) * COUNTER_ROW;
+  const histogram = (owner - 1) * HISTOGRAM_ROW;
   return {
     memory,
     actions: memory.actions,
@@ -128,6 +133,8 @@ export function createTracker(
     doubles: memory.map.doubles,
     owner,
     counts: memory.counters.subarray(row, row + COUNTER_ROW),
+    sweepStepTimes: memory.sweepStepTimes.subarray(histogram, histogram + HISTOGRAM_ROW),
+    sweepLags: memory.sweepLags.subarray(histogram, histogram + HISTOGRAM_ROW),
     frames: new DataView(new ArrayBuffer(0)),
     facts: ROWS,
     timeoutsMs: memory.timeoutsMs,

@@ -32,6 +32,7 @@ function tracker(requests: ReadonlySet<number>): L4Protocol {
     create,
     update,
     classOf,
+    timeoutOf,
   };
 }
 
@@ -53,6 +54,10 @@ function update(context: TrackContext, conn: number, _facts: number, isReply: bo
 
 function classOf(words: Int32Array, conn: number): number {
   return (words[conn + STATUS] & STATUS_L4_MASK) === REPLIED ? CLASS.replied : CLASS['one-way'];
+}
+
+function timeoutOf(words: Int32Array, conn: number): number {
+  return TIMEOUT_OF[words[conn + STATUS] & STATUS_L4_MASK];
 }
 
 export const icmp = tracker(new Set([ICMP.ECHO_REQUEST, ICMP.TIMESTAMP_REQUEST, ICMP.INFORMATION_REQUEST]));

@@ -47,4 +47,8 @@ export const other: L4Protocol = {
   classOf(words, conn) {
     return (words[conn + STATUS] & STATUS_L4_MASK) === BOTH_WAYS ? CLASS.replied : CLASS['one-way'];
   },
+
+  timeoutOf(words, conn) {
+    return timeoutOf(words[conn + STATUS] & STATUS_L4_MASK);
+  },
 };

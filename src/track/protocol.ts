@@ -71,4 +71,6 @@ export interface L4Protocol {
   update(context: TrackContext, conn: number, facts: number, isReply: boolean): number;
   /** The class (CLASS) of the connection at word `conn`. */
   classOf(words: Int32Array, conn: number): number;
+  /** The timeout (TIMEOUT) that goes with its state. */
+  timeoutOf(words: Int32Array, conn: number): number;
 }

@@ -448,4 +448,10 @@ export const tcp: L4Protocol = {
     if (from < ESTABLISHED || to < ESTABLISHED) return CLASS['half-open'];
     return from > ESTABLISHED || to > ESTABLISHED ? CLASS.closing : CLASS.established;
   },
+
+  timeoutOf(words, conn) {
+    const from = stateOf(words[conn + ORIG_SEQ_LOW + PEER]);
+    const to = stateOf(words[conn + REPLY_SEQ_LOW + PEER]);
+    return to === CLOSED ? TIMEOUT.tcp_syn_sent : timeoutFor(from, to);
+  },
 };

@@ -69,6 +69,16 @@ export function writeTimeoutPolicy(
   table.set(made, policy * TIMEOUT_POLICY_SIZE);
 }
 
+/** The shortest timeout of all policies in a table, milliseconds. */
+export function shortestTimeoutMs(table: Float64Array): number {
+  let shortest = Number.POSITIVE_INFINITY;
+  for (let policy = 0; policy < MAX_TIMEOUT_POLICIES; policy++) {
+    for (let id = 0; id < TIMEOUTS.length; id++)
+      shortest = Math.min(shortest, table[policy * TIMEOUT_POLICY_SIZE + id]);
+  }
+  return shortest;
+}
+
 /**
  * Reads a policy in OVS's text form, `udp_first=3,udp_single=5`: seconds.
  * @returns milliseconds

@@ -28,7 +28,7 @@ const ROUND_MS = 60_000;
 
 const job = workerData as ChurnJob;
 const tracker = createTracker(attachMemory(job.memory), job.owner);
-const cursor = createSweepCursor();
+const cursor = createSweepCursor(tracker.map);
 const batch = new PacketBatch(FLOWS);
 let nowMs = job.startMs;
 for (let round = 0; Atomics.load(job.signal, 0) === 0; round++) {

@@ -41,7 +41,7 @@ const SWEEP_EVERY = 50;
 
 function passPackets(): void {
   const batch = new PacketBatch(64);
-  const cursor = createSweepCursor();
+  const cursor = createSweepCursor(tracker.map);
   tracker.frames = batch.frames;
   let timeMs = 0;
   for (let done = 0; done < job.packets; done += batch.length) {

@@ -51,8 +51,8 @@ test('a step looks at 4096 records and removes 32 at the most, and a pass meets 
   const FLOWS = 10_000;
   const engine = new LocalEngine({ maxConnections: FLOWS });
   fill(engine, FLOWS, 0);
-  const cursor = createSweepCursor();
   const { tracker } = engine;
+  const cursor = createSweepCursor(tracker.map);
   let steps = 0;
   let before = engine.counters().events;
   for (let isUnderWay = true; isUnderWay; ) {
@@ -116,9 +116,48 @@ test('the sweeper worker goes by the times of the packets, which stand still her
     await engine.execute(someFlows(5));
     await sleep(100);
     assert.equal(engine.connectionCount, 100);
-    assert.ok(engine.counters().events.sweepRecords >= 200, 'it looked more than once');
+    const { sweepRecords } = engine.counters().events;
+    assert.ok(sweepRecords > 0 && sweepRecords <= 100, 'it looked once, and knows when to look again');
     assert.equal(engine.counters().events.expired, 0);
   } finally {
     await engine.close();
   }
+});
+
+test('the sweeper leaves alone what ends later, and is there when it ends', async () => {
+  const engine = await Engine.open({ shards: 2, maxConnections: 1000, sweepIntervalMs: 5 });
+  try {
+    engine.defineAction({});
+    const startMs = Date.now();
+    // They have a second and a half left.
+    await engine.execute(someFlows(startMs - UDP_MS + 1500));
+    await sleep(1000);
+    const { sweepRecords, expired } = engine.counters().events;
+    assert.ok(sweepRecords <= 200, `${sweepRecords} looks at 100 records in a second of passes every 5 ms`);
+    assert.equal(expired, 0);
+    assert.ok(await emptied(engine, 10_000));
+    assert.ok(Date.now() - startMs >= 1500, 'none went before its time');
+    const { stepUs, lagMs } = engine.sweepTimes();
+    assert.deepEqual([lagMs.count, stepUs.count], [100, engine.counters().events.sweepSteps]);
+    assert.ok(lagMs.max < 5000, `${lagMs.max} ms late`);
+  } finally {
+    await engine.close();
+  }
+});
+
+test('a chunk that was left alone for long is looked at again, whatever was said of it', () => {
+  const engine = new LocalEngine({ maxConnections: 100 });
+  fill(engine, 100, 0);
+  const { tracker } = engine;
+  const cursor = createSweepCursor(tracker.map);
+  const pass = (nowMs: number) => {
+    while (sweepStep(tracker, cursor, nowMs)) {}
+    return engine.counters().events.sweepRecords;
+  };
+  assert.equal(pass(1000), 100);
+  assert.equal(pass(5999), 100, 'nothing is due for five seconds');
+  assert.equal(pass(6000), 200, 'but no chunk is left alone for longer');
+  assert.equal(pass(UDP_MS - 1), 300);
+  assert.equal(pass(UDP_MS), 400);
+  assert.equal(engine.connectionCount, 99, 'the first ends at its millisecond');
 });

@@ -1,0 +1,117 @@
+/**
+ * What a filling table does to time: timeouts that shrink as pf.conf(5) says of adaptive.start and adaptive.end, by the
+ * factor (end - n) / (end - start), and an emergency that is reported once when it begins and once when it ends.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type EmergencyEvent, Engine, LocalEngine, PacketBatch, type TablePolicy } from '../../src/index.js';
+import { frame, ipv4, tcp, udp } from '../support/frames.js';
+import { auditEngine } from './audit.js';
+
+/** OVS's default of tcp_syn_sent. */
+const SYN_SENT_MS = 30_000;
+const HOST = '10.0.0.2';
+
+const clientOf = (number: number) => `10.1.${number >>> 8}.${number & 255}`;
+const syn = (number: number) => frame(ipv4({ src: clientOf(number), dst: HOST }, tcp({ seq: 1, flags: 'S' })));
+
+function send(engine: LocalEngine, frames: readonly Uint8Array[], timeMs: number): void {
+  const batch = new PacketBatch(frames.length);
+  for (const bytes of frames) batch.add(bytes, timeMs);
+  engine.execute(batch);
+}
+
+function synsFrom(first: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, index) => syn(first + index));
+}
+
+function open(table: TablePolicy): LocalEngine {
+  const engine = new LocalEngine({ seed: 1, maxConnections: 1000, profile: 'resilient' });
+  engine.settings.tablePolicy = table;
+  engine.defineAction({});
+  return engine;
+}
+
+for (const [connections, factor] of [
+  [600, 1],
+  [750, 0.75],
+  [900, 0.5],
+  [1000, 1 / 3],
+] as const) {
+  test(`with ${connections} of 1000 connections, a half-open one lives for ${SYN_SENT_MS * factor} ms`, () => {
+    const engine = open({ adaptiveTimeouts: { startPercent: 60, endPercent: 120 } });
+    send(engine, synsFrom(0, connections), 0);
+    engine.sweep(Math.ceil(SYN_SENT_MS * factor) - 1);
+    assert.equal(engine.connectionCount, connections);
+    engine.sweep(SYN_SENT_MS * factor + 1e-6);
+    assert.equal(engine.connectionCount, 0);
+    assert.equal(auditEngine(engine.memory, engine.counters()), 0);
+  });
+}
+
+test('what is replied or established keeps its time however full the table is', () => {
+  const engine = open({ adaptiveTimeouts: { startPercent: 1, endPercent: 2 } });
+  const query = frame(ipv4({ dst: HOST }, udp({ sport: 7, dport: 53 })));
+  const answer = frame(ipv4({ src: HOST, dst: '10.0.0.1' }, udp({ sport: 53, dport: 7 })));
+  const handshake = [
+    frame(ipv4({ dst: HOST }, tcp({ sport: 9, seq: 1, flags: 'S' }))),
+    frame(ipv4({ src: HOST, dst: '10.0.0.1' }, tcp({ sport: 80, dport: 9, seq: 1, ack: 2, flags: 'SA' }))),
+    frame(ipv4({ dst: HOST }, tcp({ sport: 9, seq: 2, ack: 2, flags: 'A' }))),
+  ];
+  send(engine, [query, answer, ...handshake, ...synsFrom(0, 500)], 0);
+  engine.sweep(1);
+  assert.equal(engine.connectionCount, 2, 'at the end of the range nothing is left of the timeouts of the others');
+  engine.sweep(29_999);
+  assert.equal(engine.connectionCount, 2);
+  engine.sweep(30_000);
+  assert.equal(engine.connectionCount, 1, 'udp_multiple: 30 s');
+});
+
+test('an emergency begins and ends once, not with every connection around its thresholds', () => {
+  const engine = open({ emergency: { beginPercent: 90, endPercent: 70 } });
+  const changes = () => {
+    const { emergenciesBegun, emergenciesEnded } = engine.counters().events;
+    return [emergenciesBegun, emergenciesEnded];
+  };
+  send(engine, synsFrom(0, 899), 0);
+  assert.deepEqual(changes(), [0, 0]);
+  send(engine, synsFrom(899, 1), 10_000);
+  assert.deepEqual(changes(), [1, 0]);
+  // A tenth of 30 s has passed for all but one.
+  engine.sweep(10_000);
+  assert.equal(engine.connectionCount, 1);
+  assert.deepEqual(changes(), [1, 0], 'the end is seen when the next pass begins');
+  engine.sweep(10_000);
+  assert.deepEqual(changes(), [1, 1]);
+  engine.sweep(SYN_SENT_MS + 10_000 - 1);
+  assert.equal(engine.connectionCount, 1, 'and timeouts are whole again');
+  send(engine, synsFrom(2000, 999), 20_000);
+  assert.deepEqual(changes(), [2, 1]);
+  engine.settings.tablePolicy = {};
+  engine.sweep(20_000);
+  assert.deepEqual(changes(), [2, 2], 'without a policy there is no emergency');
+});
+
+test('the one who opened the engine is told of an emergency once when it begins and once when it ends', async () => {
+  const seen: EmergencyEvent[] = [];
+  const options = { shards: 2, maxConnections: 1000, profile: 'resilient', sweepIntervalMs: 20 } as const;
+  const engine = await Engine.open({ ...options, onEmergency: event => seen.push(event) });
+  try {
+    engine.defineAction({});
+    const batch = new PacketBatch(3000);
+    for (const bytes of synsFrom(0, 3000)) batch.add(bytes, Date.now());
+    await engine.execute(batch);
+    for (const end = Date.now() + 20_000; seen.length < 2 && Date.now() < end; ) await sleep(20);
+    assert.deepEqual(
+      seen.map(({ isOn }) => isOn),
+      [true, false],
+    );
+    assert.ok(seen[0].connections > 0);
+    const { emergenciesBegun, emergenciesEnded, evictedHalfOpen } = engine.counters().events;
+    assert.deepEqual([emergenciesBegun, emergenciesEnded], [1, 1]);
+    assert.equal(evictedHalfOpen, 2000);
+  } finally {
+    await engine.close();
+  }
+});
