@@ -47,12 +47,19 @@ import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
 import { admit } from './admission.js';
 import { listedClass } from './classes.js';
 import { EVENT } from './counters.js';
-import { victimLocked } from './evict.js';
+import { victimLocked, zoneVictimLocked } from './evict.js';
 import { holdRegion } from './hold.js';
 import { enterListsLocked, leaveListsLocked } from './membership.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import { noticeFill } from './overload.js';
-import { floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, ZONE_POLICY } from './policy.js';
+import {
+  floodPolicyOf,
+  NO_POLICY,
+  POLICY_EVICTS,
+  POLICY_EVICTS_AT_LIMIT,
+  POLICY_HALF_OPEN,
+  ZONE_POLICY,
+} from './policy.js';
 import { leaveReply } from './reply.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
@@ -332,8 +339,12 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
   if (refusal !== REASON.none) return refusal;
   let reason = reserveConnection(memory, zone);
   // Another thread may be quicker to take what was freed.
-  for (let tries = 0; reason === REASON['table-full'] && tries < EVICTION_TRIES; tries++) {
-    if (!evictLocked(tracker, region, policy, false)) break;
+  for (let tries = 0; reason !== REASON.none && tries < EVICTION_TRIES; tries++) {
+    const isMade =
+      reason === REASON['zone-full']
+        ? evictOfZoneLocked(tracker, region, policy, zone)
+        : evictLocked(tracker, region, policy, false);
+    if (!isMade) break;
     reason = reserveConnection(memory, zone);
   }
   noticeFill(tracker);
@@ -342,8 +353,17 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
 
 /** Removes the connection of the region that is cheapest to lose, if the policy evicts and there is one. */
 function evictLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): boolean {
-  if ((tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS] & POLICY_EVICTS) === 0) return false;
-  const victim = victimLocked(tracker, region, needsAnnex);
+  const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
+  return (flags & POLICY_EVICTS) !== 0 && removeVictimLocked(tracker, victimLocked(tracker, region, needsAnnex));
+}
+
+/** The same for one of a zone that is at its limit. */
+function evictOfZoneLocked(tracker: Tracker, region: number, policy: number, zone: number): boolean {
+  const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
+  return (flags & POLICY_EVICTS_AT_LIMIT) !== 0 && removeVictimLocked(tracker, zoneVictimLocked(tracker, region, zone));
+}
+
+function removeVictimLocked(tracker: Tracker, victim: number): boolean {
   if (victim === NONE) return false;
   removeConnectionLocked(tracker, victim, EVICTED + listedClass(tracker.words, recordAt(tracker.map, victim)));
   return true;

@@ -13,15 +13,19 @@
  * connections.ts.
  */
 import { NONE, recordAt } from '../sharedarraybuffer-hashmap/index.js';
-import { annexOfConn } from '../track/connection.js';
+import { annexOfConn, CONN, zoneOf } from '../track/connection.js';
 import { CLASS_NAMES } from '../track/protocol.js';
 import { classCountLocked, nextOfClassLocked, oldestOfClassLocked } from './classes.js';
 import { CONTROL } from './memory.js';
 import { TABLE_POLICY } from './policy.js';
 import type { Tracker } from './tracker.js';
 
-/** Connections of a class that are looked at for one with an annex, when it is those that are used up. */
-const ANNEX_LOOKS = 16;
+const { KEY } = CONN;
+
+/** Connections of a class that are looked at for one that will do, when not any one will. */
+const MOST_LOOKS = 16;
+/** Any zone will do. */
+const ANY_ZONE = -1;
 
 /** Connections of each class that one region keeps while another class can give way. */
 function reserveOf(tracker: Tracker): number {
@@ -42,7 +46,7 @@ export function victimLocked(tracker: Tracker, region: number, needsAnnex: boole
     const count = (evictable & (1 << ofClass)) === 0 ? 0 : classCountLocked(tracker, region, ofClass);
     if (count === 0 || (count <= reserve && spare !== NONE)) continue;
     const victim = needsAnnex
-      ? oldestWithAnnex(tracker, region, ofClass)
+      ? oldestThatFits(tracker, region, ofClass, ANY_ZONE)
       : oldestOfClassLocked(tracker, region, ofClass);
     if (victim !== NONE && count > reserve) return victim;
     if (spare === NONE) spare = victim;
@@ -50,11 +54,27 @@ export function victimLocked(tracker: Tracker, region: number, needsAnnex: boole
   return spare;
 }
 
-function oldestWithAnnex(tracker: Tracker, region: number, ofClass: number): number {
+/**
+ * The same for a zone that is at its limit: one of its own, of the cheapest class that has one among its oldest, of which
+ * a bounded number is looked at. While the zone is flooded the oldest are its own.
+ */
+export function zoneVictimLocked(tracker: Tracker, region: number, zone: number): number {
+  const evictable = tracker.memory.tablePolicy[TABLE_POLICY.EVICTABLE];
+  for (let ofClass = 1; ofClass <= CLASS_NAMES.length; ofClass++) {
+    if ((evictable & (1 << ofClass)) === 0) continue;
+    const victim = oldestThatFits(tracker, region, ofClass, zone);
+    if (victim !== NONE) return victim;
+  }
+  return NONE;
+}
+
+/** The oldest of a class that is in the zone, or that has an annex where any zone will do. */
+function oldestThatFits(tracker: Tracker, region: number, ofClass: number, zone: number): number {
+  const { words, map } = tracker;
   let record = oldestOfClassLocked(tracker, region, ofClass);
-  for (let looked = 1; record !== NONE; looked++) {
-    if (annexOfConn(tracker.words, recordAt(tracker.map, record)) !== NONE) return record;
-    if (looked === ANNEX_LOOKS) return NONE;
+  for (let looked = 0; record !== NONE && looked < MOST_LOOKS; looked++) {
+    const conn = recordAt(map, record);
+    if (zone === ANY_ZONE ? annexOfConn(words, conn) !== NONE : zoneOf(words[conn + KEY]) === zone) return record;
     record = nextOfClassLocked(tracker, region, record, ofClass);
   }
   return NONE;

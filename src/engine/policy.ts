@@ -31,6 +31,8 @@ export interface ZonePolicy {
    * Counts for connections made from then on. Default false: a full table refuses.
    */
   readonly evicts?: boolean;
+  /** … and when the zone is at its limit, the place of another one of the zone. Needs `evicts`. Default false. */
+  readonly evictsAtZoneLimit?: boolean;
   /** New connections of the zone. */
   readonly newConnections?: Rate;
   /** New connections of each source address in the zone. */
@@ -64,7 +66,7 @@ export type ProfileName = 'ovs' | 'resilient';
 export const PROFILES: Readonly<Record<ProfileName, { readonly zone: ZonePolicy; readonly table: TablePolicy }>> = {
   ovs: { zone: {}, table: {} },
   resilient: {
-    zone: { evicts: true },
+    zone: { evicts: true, evictsAtZoneLimit: true },
     table: {
       evictable: ['half-open', 'one-way', 'closing'],
       reservePercent: 5,
@@ -88,6 +90,8 @@ export const ZONE_POLICY = {
 export const POLICY_EVICTS = 1;
 export const POLICY_RATES = 2;
 export const POLICY_HALF_OPEN = 4;
+/** … and it evicts at its own limit too. */
+export const POLICY_EVICTS_AT_LIMIT = 8;
 
 /** Words of the table's policy: a bit 1 << CLASS for each class that may be evicted, and percentages; 0 is off. */
 export const TABLE_POLICY = {
@@ -141,7 +145,9 @@ function encodeZonePolicy(policy: ZonePolicy): Int32Array {
   const sourceRate = checkRate('newConnectionsPerSource', policy.newConnectionsPerSource);
   const halfOpen = limitWord('maxHalfOpen', policy.maxHalfOpen);
   const sourceHalfOpen = limitWord('maxHalfOpenPerSource', policy.maxHalfOpenPerSource);
-  let flags = policy.evicts === true ? POLICY_EVICTS : 0;
+  const { evicts = false, evictsAtZoneLimit = false } = policy;
+  if (evictsAtZoneLimit && !evicts) throw new RangeError('evictsAtZoneLimit needs evicts');
+  let flags = (evicts ? POLICY_EVICTS : 0) | (evictsAtZoneLimit ? POLICY_EVICTS_AT_LIMIT : 0);
   if (rate[0] + sourceRate[0] > 0) flags |= POLICY_RATES;
   if (halfOpen + sourceHalfOpen > 0) flags |= POLICY_HALF_OPEN;
   words.set([flags, ...rate, ...sourceRate, halfOpen, sourceHalfOpen]);
@@ -160,6 +166,7 @@ function decodeZonePolicy(words: Int32Array, at: number): ZonePolicy {
   const maxHalfOpenPerSource = words[at + ZONE_POLICY.SOURCE_HALF_OPEN];
   return {
     ...((words[at + ZONE_POLICY.FLAGS] & POLICY_EVICTS) === 0 ? {} : { evicts: true }),
+    ...((words[at + ZONE_POLICY.FLAGS] & POLICY_EVICTS_AT_LIMIT) === 0 ? {} : { evictsAtZoneLimit: true }),
     ...(newConnections === undefined ? {} : { newConnections }),
     ...(perSource === undefined ? {} : { newConnectionsPerSource: perSource }),
     ...(maxHalfOpen === 0 ? {} : { maxHalfOpen }),

@@ -131,6 +131,7 @@ test('policies that are out of range are refused by name and change nothing', ()
     [{ newConnections: { perSecond: 1, burst: 2_000_001 } }, /^newConnections\.burst must be/],
     [{ newConnectionsPerSource: { perSecond: 1.5, burst: 1 } }, /^newConnectionsPerSource\.perSecond must be/],
     [{ maxHalfOpen: 0 }, /^maxHalfOpen must be/],
+    [{ evictsAtZoneLimit: true }, /^evictsAtZoneLimit needs evicts/],
     [{ maxHalfOpenPerSource: Number.NaN }, /^maxHalfOpenPerSource must be/],
   ];
   settings.defaultZonePolicy = { maxHalfOpen: 5 };

@@ -194,6 +194,23 @@ test('zones have policies of their own, on and off at any time', () => {
   assert.equal(auditEngine(engine.memory, engine.counters()), 2);
 });
 
+test('a zone at its limit makes room among its own, if its policy says so', () => {
+  const engine = open({ maxConnections: 100 });
+  const limited = engine.defineAction({ zone: 1 });
+  engine.settings.setZoneLimit(1, 2);
+  MAKE['half-open'](engine, 1);
+  for (const client of [2, 3, 4]) assert.equal(judge(engine, packet(client, SYN), 0, limited), 'new|trk none');
+  assert.deepEqual(clients(engine), [1, 3, 4]);
+  assert.equal(judge(engine, packet(4, SYN_ACK, true), 0, limited), 'est|rpl|trk none');
+  assert.equal(judge(engine, packet(4, ACK), 0, limited), 'est|trk none');
+  for (const client of [5, 6]) assert.equal(judge(engine, packet(client, QUERY), 0, limited), 'new|trk none');
+  assert.deepEqual(clients(engine), [1, 4, 6], 'what is established stays, and so do other zones');
+  engine.settings.setZonePolicy(1, { evicts: true });
+  assert.equal(judge(engine, packet(7, SYN), 0, limited), 'new|trk zone-full');
+  assert.throws(() => engine.settings.setZonePolicy(1, { evictsAtZoneLimit: true }), RangeError);
+  auditEngine(engine.memory, engine.counters());
+});
+
 test('a connection over IPv6 takes the place of one when the annexes are used up', () => {
   const engine = open({ maxConnections: 20, maxIpv6Connections: 3 });
   const flow6 = (number: number) => frame(ipv6({ src: `2001:db8::${number}` }, udp()));
