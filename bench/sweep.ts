@@ -48,6 +48,7 @@ const memory = createMemory({
   threads: 2,
   maxConnections: ENDING + OTHERS,
   maxIpv6Connections: 0,
+  maxExpectations: 16,
   hashKey: [1, 2],
   isWallClock: false,
   checksSequence: true,

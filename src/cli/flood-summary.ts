@@ -70,7 +70,9 @@ function reasonRows({ reasons, packets }: FloodReport): string[][] {
 
 function connectionRows(report: FloodReport): string[][] {
   const { created, refused, evicted, expired, replaced, connections, maxConnections } = report;
-  const evictions = Object.entries(evicted).map(([name, count]) => [formatCount(count), `${name} evicted`]);
+  const evictions = Object.entries(evicted)
+    .filter(([name, count]) => count > 0 || name === 'established')
+    .map(([name, count]) => [formatCount(count), `${name} evicted`]);
   return [
     [formatCount(created), 'created'],
     [formatCount(refused), 'refused'],
@@ -81,17 +83,19 @@ function connectionRows(report: FloodReport): string[][] {
   ];
 }
 
+/** Those whose count is known well enough to stand out from what a sketch holds by chance. */
 function hitterLines({ top }: FloodReport): string[] {
   if (top === null) return [];
-  return TOP_BY.flatMap(by =>
-    section(
-      `new connections of the last minute by ${by}`,
-      top.new[by].map(({ name, least, most }) => {
-        const range = least === most ? '' : `, at the most ${formatCount(most)}`;
-        return [formatCount(least), `${name}${range}`];
-      }),
-    ),
-  );
+  return TOP_BY.flatMap(by => {
+    const rows = top.new[by]
+      .filter(({ least, most }) => least * 2 > most)
+      .map(({ name, least, most }) => [
+        formatCount(least),
+        least === most ? name : `${name}, at the most ${formatCount(most)}`,
+      ]);
+    const lines = rows.length > 0 ? rows : [[`no ${by} stands out`]];
+    return section(`new connections of this minute and the last, by ${by}`, lines);
+  });
 }
 
 function latencyRows({ batchLatencyUs }: FloodReport): string[][] {

@@ -26,6 +26,7 @@ test('evictions, sweeps and flushes at once', { timeout: 120_000 }, async () => 
     threads: THREADS + 1,
     maxConnections: TABLE,
     maxIpv6Connections: 600,
+    maxExpectations: 16,
     hashKey: [5, 6],
     isWallClock: false,
     checksSequence: false,
