@@ -147,7 +147,8 @@ export class Engine {
     try {
       await engine.#waitUntilReady();
     } catch (error) {
-      await engine.#pool.destroy();
+      // Not at once: Node.js aborts the process when a thread is ended while it loads its first module.
+      await engine.close();
       throw error;
     }
     return engine;

@@ -169,6 +169,8 @@ export function judgePlainRows(
     packets[packet + P_GENERATION] = generation;
   }
   tracker.latestMs[0] = latestMs;
+  // For what goes by the time of the packet at hand when the batch is over: fragments that wait.
+  if (index > from) tracker.now[0] = times[((first + index - 1) * PACKET_WORDS + TIME) >>> 1];
   counts[REASON_COUNTS_AT + NO_REASON] += index - from;
   return index;
 }
