@@ -6,7 +6,7 @@
 import { wallClockMs } from '../src/engine/clock.js';
 import type { SweeperTask } from '../src/engine/engine.js';
 import { attachMemory, CONTROL } from '../src/engine/memory.js';
-import { createSweepCursor, isTableEmpty, pauseMs, sweepStep } from '../src/engine/sweep.js';
+import { createSweepCursor, isIdle, pauseMs, sweepStep } from '../src/engine/sweep.js';
 import { createTracker } from '../src/engine/tracker.js';
 
 export default function runSweeper(task: SweeperTask): void {
@@ -19,7 +19,7 @@ export default function runSweeper(task: SweeperTask): void {
   while (!isStopping()) {
     const seen = Atomics.load(control, CONTROL.SWEEP_WAKE); // before the pass: what wakes during it is not lost
     const timeMs = () => (control[CONTROL.IS_WALL_CLOCK] === 1 ? wallClockMs() : 0);
-    if (!isTableEmpty(tracker.map)) {
+    if (!isIdle(tracker)) {
       while (sweepStep(tracker, cursor, timeMs()) && !isStopping()) {}
     }
     if (!isStopping()) Atomics.wait(control, CONTROL.SWEEP_WAKE, seen, pauseMs(tracker, cursor, timeMs()));

@@ -36,7 +36,7 @@ import { sweepExpectations } from './expected.js';
 import { type Quantiles, recordDuration, sumHistograms } from './histogram.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import { CONTROL, type EngineMemory } from './memory.js';
-import { noticeRoom, shortenedMs, timeoutFactor } from './overload.js';
+import { isEmergency, noticeRoom, shortenedMs, timeoutFactor } from './overload.js';
 import type { Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -224,6 +224,12 @@ export function isTableEmpty(map: SharedMap): boolean {
     if (map.words[regionAt(map, region) + REGION.RECORDS_USED] !== 0) return false;
   }
   return true;
+}
+
+/** True when a pass would find nothing: no connection, and no emergency that has to be ended. */
+export function isIdle({ map, memory }: Tracker): boolean {
+  const changes = Atomics.load(memory.control, CONTROL.EMERGENCY); // orders nothing: the next pass looks again
+  return isTableEmpty(map) && !isEmergency(changes);
 }
 
 /**

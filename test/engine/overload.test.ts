@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isIdle } from '../../src/engine/sweep.js';
 import { type EmergencyEvent, Engine, LocalEngine, PacketBatch, type TablePolicy } from '../../src/index.js';
 import { frame, ipv4, tcp, udp } from '../support/frames.js';
 import { auditEngine } from './audit.js';
@@ -91,6 +92,17 @@ test('an emergency begins and ends once, not with every connection around its th
   engine.settings.tablePolicy = {};
   engine.sweep(20_000);
   assert.deepEqual(changes(), [2, 2], 'without a policy there is no emergency');
+});
+
+test('a table that one pass has emptied is not left alone while its emergency lasts', () => {
+  const engine = open({ emergency: { beginPercent: 90, endPercent: 70 } });
+  send(engine, synsFrom(0, 900), 0);
+  engine.sweep(SYN_SENT_MS);
+  assert.equal(engine.connectionCount, 0);
+  assert.equal(isIdle(engine.tracker), false);
+  engine.sweep(SYN_SENT_MS);
+  assert.equal(isIdle(engine.tracker), true);
+  assert.equal(engine.counters().events.emergenciesEnded, 1);
 });
 
 test('the one who opened the engine is told of an emergency once when it begins and once when it ends', async () => {
