@@ -14,7 +14,6 @@ import { createTraffic, type Mix } from './traffic.js';
 import { create, openEngine } from './whole.js';
 
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
-const OPENINGS = 5;
 
 /** Bytes of the parts of a table, as it lies in memory. */
 export interface TableBytes {
@@ -65,9 +64,9 @@ function opening(work: 'open' | 'open-workers', connections: number, times: read
 }
 
 /** Opens engines with the defaults, all of whose connections may be IPv6. */
-export function measureOpening(connections: number): Measured {
+export function measureOpening(connections: number, rounds: number): Measured {
   const times: number[] = [];
-  for (let round = 0; round < OPENINGS; round++) {
+  for (let round = 0; round < rounds; round++) {
     collectGarbage();
     const startedMs = performance.now();
     const engine = new LocalEngine({ maxConnections: connections });
@@ -78,9 +77,9 @@ export function measureOpening(connections: number): Measured {
 }
 
 /** The same with one shard worker and the sweeper, until both run. */
-export async function measureOpeningWithWorkers(connections: number): Promise<Measured> {
+export async function measureOpeningWithWorkers(connections: number, rounds: number): Promise<Measured> {
   const times: number[] = [];
-  for (let round = 0; round < OPENINGS; round++) {
+  for (let round = 0; round < rounds; round++) {
     collectGarbage();
     const startedMs = performance.now();
     const engine = await Engine.open({ maxConnections: connections, shards: 1 });

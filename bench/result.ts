@@ -159,7 +159,7 @@ export function headLines(report: Omit<BenchReport, 'results'>): string[] {
     ...MIXES.map(mix => `${mix.padEnd(13)}${MIX_NOTES[mix]}`),
     'order        updates go to connections picked at random, each as likely as the other, whatever the order of creation',
     'table        100 % full: made for exactly as many connections as there are; one zone, ct(commit)',
-    `rounds       medians of at least ${quick ? 'five short' : 'five'}; every verdict is checked outside the timed part`,
+    `rounds       medians of at least ${quick ? 'three short ones' : 'five'}; every verdict is checked outside the timed part`,
     `touch        a random cache line of a region as large as the table: ${touches.join(', ')}`,
     `multiply     ${limits.nsPerMultiply.toFixed(2)} ns for one that waits for the one before it`,
     `stream       ${limits.streamGigabytesPerSecond.toFixed(1)} GB/s read in order`,

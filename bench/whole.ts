@@ -20,8 +20,9 @@ export interface WholeOptions {
   readonly connections: number;
   readonly batch: number;
   readonly seed: number;
-  /** Rounds of update, five at least. */
+  /** Rounds of update, and of create and delete at least. */
   readonly rounds: number;
+  readonly creations: number;
   /** Packets of a round of update. */
   readonly packets: number;
 }
@@ -42,7 +43,6 @@ const OTHER_VARIANTS: readonly Variant[] = [L4_DECLARED];
 
 /** Creates and deletions of a small table are over in no time: so many connections are wanted in all. */
 const LEAST_CREATES = 200_000;
-const LEAST_ROUNDS = 5;
 const MOST_ROUNDS = 41;
 /** Tables of earlier rounds may stay for a while unless they are large. */
 const LARGE = 100_000;
@@ -103,13 +103,13 @@ export function checkCount(engine: LocalEngine, connections: number): void {
 
 /** Runs everything there is to run for a mix and a number of connections, and reports each figure. */
 export function runWhole(options: WholeOptions, report: (result: Measured) => void): void {
-  const { mix, connections, batch, seed, rounds, packets } = options;
+  const { mix, connections, batch, seed, rounds, creations, packets } = options;
   const traffic = createTraffic({ mix, connections, seed, known: L4_DECLARED.known });
   const many = Math.ceil(LEAST_CREATES / connections);
   const creates: number[] = [];
   const deletions: number[] = [];
   let engine = openEngine(mix, connections, seed);
-  for (let round = Math.min(MOST_ROUNDS, Math.max(LEAST_ROUNDS, many)); round > 0; round--) {
+  for (let round = Math.min(MOST_ROUNDS, Math.max(creations, many)); round > 0; round--) {
     creates.push(create(engine, traffic, connections, batch));
     if (round === 1) break;
     deletions.push(removeAll(engine, connections));

@@ -54,7 +54,7 @@ function checkResult(result: BenchResult): void {
     assert.ok(isPositive(result.milliseconds), what);
     return;
   }
-  assert.ok(result.rounds >= 5, what);
+  assert.ok(result.rounds >= 3, what);
   assert.ok(isPositive(result.nsPerPacket) && isPositive(result.minNsPerPacket) && isPositive(result.mpps), what);
   assert.ok((result.minNsPerPacket ?? 0) <= (result.nsPerPacket ?? 0), what);
   assert.equal(result.batch, result.work === 'delete' || result.work === 'replay' ? null : BATCH, what);
@@ -100,7 +100,7 @@ test('a quick run writes its figures as JSON, as a page and as a table', () => {
       return [`create ${on} l4-declared none`, `update ${on} l4-declared none`, ...extra, `delete ${on} - -`];
     }),
   );
-  const others = ['memory udp4', 'memory udp6', 'open any', 'open-workers any'].map(name => `${name} 1000 1 - -`);
+  const others = ['memory udp4', 'open any', 'open-workers any'].map(name => `${name} 1000 1 - -`);
   assert.deepEqual(kindsOf(report), [...others, ...expected]);
 
   const lines = run.stdout.trimEnd().split('\n');
@@ -132,7 +132,7 @@ test('slices, threads, rings and latency are measured at one number of connectio
     assert.ok(isPositive(result.nsPerPacket) && isPositive(result.ratioToLimit), JSON.stringify(result));
   }
   const declared = 'l4-declared none';
-  const updates = Array(8).fill(`update udp4 2000 1 ${declared}`);
+  const updates = Array(7).fill(`update udp4 2000 1 ${declared}`);
   const threads = [1, 2].flatMap(shards => [
     `threads-create udp4 2000 ${shards} ${declared}`,
     `threads-update udp4 2000 ${shards} ${declared}`,
