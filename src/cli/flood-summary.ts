@@ -1,8 +1,9 @@
 /**
  * What `flowshard flood` says to people: how far it is, and what became of the sessions and the table.
  *
- * Imports line-writer, numbers, progress, section, engine/top, flood/, ../reason. Imported by flood.
+ * Imports line-writer, numbers, progress, section, engine/histogram, engine/top, flood/, ../reason. Imported by flood.
  */
+import type { Quantiles } from '../engine/histogram.js';
 import { TOP_BY } from '../engine/top.js';
 import type { Evicted, FloodReport } from '../flood/report.js';
 import type { RunOptions, Stage } from '../flood/run.js';
@@ -39,7 +40,8 @@ export function printFlood(writer: LineWriter, report: FloodReport): void {
     ...section('packets by reason', reasonRows(report)),
     ...section('connections', connectionRows(report)),
     ...hitterLines(report),
-    ...section('time of a batch of up to 64 packets', latencyRows(report)),
+    ...section('time of a batch of up to 64 packets', quantileRows(report.batchLatencyUs)),
+    ...section('time of a step of the sweeper', quantileRows(report.sweepStepUs)),
     ...section('memory', memoryRows(report)),
   ];
   for (const line of lines) writer.text(`${line}\n`);
@@ -79,6 +81,7 @@ function connectionRows(report: FloodReport): string[][] {
     ...evictions,
     [formatCount(expired), 'expired'],
     [formatCount(replaced), 'replaced by a new connection with the same addresses and ports'],
+    ...(report.expectations > 0 ? [[formatCount(report.expectations), 'expectations announced']] : []),
     [formatCount(connections), `in the table at the end, ${formatShare(connections, maxConnections)} of it`],
   ];
 }
@@ -98,9 +101,10 @@ function hitterLines({ top }: FloodReport): string[] {
   });
 }
 
-function latencyRows({ batchLatencyUs }: FloodReport): string[][] {
-  if (batchLatencyUs === null) return [];
-  const { p50, p99, p999, max } = batchLatencyUs;
+/** Nothing where nothing was measured. */
+function quantileRows(quantiles: Quantiles | null): string[][] {
+  if (quantiles === null || quantiles.count === 0) return [];
+  const { p50, p99, p999, max } = quantiles;
   const row = (us: number, what: string) => [`${us.toFixed(1)} µs`, what];
   return [row(p50, 'p50'), row(p99, 'p99'), row(p999, 'p99.9'), row(max, 'longest')];
 }

@@ -6,6 +6,7 @@
 import type { CtAction } from '../engine/action.js';
 import { Churn } from './churn.js';
 import { Collide } from './collide.js';
+import { FtpExpect } from './ftp-expect.js';
 import type { FloodOptions, Generator } from './generator.js';
 import { Mixed } from './mixed.js';
 import { SPRAY, Spray } from './spray.js';
@@ -103,13 +104,18 @@ export const FLOODS = {
     ports: 'one',
     create: options => new Spray(SPRAY.syn, options, zoneActions(options)),
   },
+  'ftp-expect': {
+    note: 'FTP control connections that announce data connections, none of which comes',
+    ports: 'one',
+    create: options => new FtpExpect(options),
+  },
   collide: {
     note: 'UDP whose tuples collide under hashes without a secret, or that are known to share buckets',
     ports: 'uniform',
     create: options => new Collide(options),
   },
   mixed: {
-    note: 'all of them at once, but NAT, zones and collisions',
+    note: 'all of them at once, but NAT, zones, FTP and collisions',
     ports: 'one',
     create: mixedOf,
   },

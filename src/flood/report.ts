@@ -72,6 +72,11 @@ export interface FloodReport {
   readonly establishedEvicted: number;
   readonly establishedMisjudged: number;
   readonly batchLatencyUs: Quantiles | null;
+  /** Steps of the sweeper, and how late it removed what had ended, in milliseconds. */
+  readonly sweepStepUs: Quantiles;
+  readonly sweepLagMs: Quantiles;
+  /** Data connections that control connections have announced. */
+  readonly expectations: number;
   /** Null when they were not counted. */
   readonly top: Hitters | null;
   readonly heapBytes: { readonly start: number; readonly end: number };

@@ -14,6 +14,7 @@ import { createHistograms, type Quantiles, readHistograms } from '../engine/hist
 import { LocalEngine } from '../engine/local.js';
 import type { EngineMemory } from '../engine/memory.js';
 import type { ProfileName } from '../engine/policy.js';
+import type { SweepTimes } from '../engine/sweep.js';
 import type { TopEntry, TopQuery } from '../engine/top.js';
 import { CaptureWriter } from '../pcap/writer.js';
 import { Drive } from './drive.js';
@@ -62,6 +63,7 @@ interface Flooded {
   readonly connectionCount: () => number;
   readonly counters: () => Counters;
   readonly latency: () => Quantiles | undefined;
+  readonly sweepTimes: () => SweepTimes;
   readonly top: (query: TopQuery) => TopEntry[];
   readonly defineAction: (action: CtAction) => number;
   /** @throws Error when a worker has failed */
@@ -79,6 +81,7 @@ function openLocal(options: RunOptions): Flooded {
     connectionCount: () => engine.connectionCount,
     counters: () => engine.counters(),
     latency: () => readHistograms(latency),
+    sweepTimes: () => engine.sweepTimes(),
     top: query => engine.top(query),
     defineAction: action => engine.defineAction(action),
     check: () => undefined,
@@ -104,6 +107,7 @@ async function openWorkers(options: RunOptions): Promise<Flooded> {
     connectionCount: () => engine.connectionCount,
     counters: () => engine.counters(),
     latency: () => engine.batchLatency(),
+    sweepTimes: () => engine.sweepTimes(),
     top: query => engine.top(query),
     defineAction: action => engine.defineAction(action),
     check: () => engine.checkFailure(),
@@ -195,6 +199,7 @@ export class FloodRun {
     const counted = new Progressed(this.#before, this.#flooded.counters());
     const refusals = counted.refusals();
     const packets = flooded + attended;
+    const { stepUs, lagMs } = this.#flooded.sweepTimes();
     return {
       kind,
       seed,
@@ -219,6 +224,9 @@ export class FloodRun {
       establishedEvicted: judge.lost,
       establishedMisjudged: judge.misjudged,
       batchLatencyUs: this.#flooded.latency() ?? null,
+      sweepStepUs: stepUs,
+      sweepLagMs: lagMs,
+      expectations: counted.event('expectations'),
       top: tracksTop ? hittersOf(this.#flooded.top) : null,
       heapBytes: { start: start.heapBytes, end: end.heapBytes },
       rssBytes: { start: start.rssBytes, end: end.rssBytes },

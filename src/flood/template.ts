@@ -74,7 +74,7 @@ function zeros(count: number): number[] {
 }
 
 /** Sum of the 16-bit words in [from, end), folded; an odd last byte is the high half of a word (RFC 1071). */
-function sumOf(bytes: Uint8Array, from: number, end: number): number {
+export function sumOf(bytes: Uint8Array, from: number, end: number): number {
   let sum = 0;
   for (let at = from; at < end; at++) sum += (at - from) % 2 === 0 ? bytes[at] << 8 : bytes[at];
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 0x10000);
@@ -192,7 +192,7 @@ export function writeUdp(
   view.setUint16(at + template.l4SumAt, checksum === 0 ? 0xffff : checksum);
 }
 
-/** The same for a TCP segment. */
+/** The same for a TCP segment. @param rest sum of what else was rewritten, and the complement of what stood there */
 export function writeTcp(
   view: DataView,
   at: number,
@@ -202,8 +202,9 @@ export function writeTcp(
   ports: number,
   seq: number,
   ack: number,
+  rest = 0,
 ): void {
-  const sum = writeEnds(view, at, template, src, dst, 0) + halves(ports) + halves(seq) + halves(ack);
+  const sum = writeEnds(view, at, template, src, dst, 0) + halves(ports) + halves(seq) + halves(ack) + rest;
   const { l4 } = template;
   view.setInt32(at + l4, ports);
   view.setInt32(at + l4 + 4, seq);

@@ -31,6 +31,7 @@ test('--json ends with one object, with all that is promised', async () => {
   assert.equal(report.establishedMisjudged, 0);
   const { p50 = 0, p99 = 0, p999 = 0, max = 0 } = report.batchLatencyUs ?? {};
   assert.ok(p50 > 0 && p50 <= p99 && p99 <= p999 && p999 <= max);
+  assert.ok(report.sweepStepUs.count > 0 && report.sweepStepUs.max > 0);
   for (const { start: before, end } of [report.heapBytes, report.rssBytes]) assert.ok(before > 1e6 && end > 1e6);
 });
 

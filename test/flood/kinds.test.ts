@@ -82,6 +82,27 @@ for (const family of [4, 6] as const) {
   });
 }
 
+for (const [family, form] of [
+  [4, /^PORT 172,116,(\d+),(\d+),\d{3},\d{3}\r\n$/],
+  [6, /^EPRT \|2\|2001:db8::ac74:([0-9a-f]{2})([0-9a-f]{2})\|\d{5}\|\r\n$/],
+] as const) {
+  test(`ftp-expect over IPv${family}: handshakes, then commands that name their sender, with all checksums right`, () => {
+    let commands = 0;
+    for (const { frame } of framesOf(FLOODS['ftp-expect'].create({ ...OPTIONS, family }), FRAMES)) {
+      const facts = factsOf(frame);
+      const text = Buffer.from(frame.subarray(facts[FACT.L4] + 20)).toString('latin1');
+      if (text === '') continue;
+      commands++;
+      const [, third, fourth] = form.exec(text) ?? assert.fail(text);
+      const base = family === 4 ? 10 : 16;
+      const named = (Number.parseInt(third, base) << 8) | Number.parseInt(fourth, base);
+      assert.equal(facts[FACT.SRC] & 0xffff, named);
+    }
+    // Of 35 packets of a connection 32 are commands.
+    assert.ok(commands > FRAMES * 0.85 && commands < FRAMES * 0.95, `${commands} commands`);
+  });
+}
+
 test('frag over IPv4: more fragments follow each, lengths are multiples of eight, header checksums are right', () => {
   let firsts = 0;
   for (const { frame } of framesOf(FLOODS.frag.create({ ...OPTIONS, sizes: [64, 99, 1514] }), FRAMES)) {

@@ -37,7 +37,7 @@ async function floodOf(options: Partial<RunOptions>): Promise<FloodReport> {
 
 /** What two runs must have in common: all but how long they took and what memory the process had. */
 function repeatable(report: FloodReport): Partial<FloodReport> {
-  const { tookSeconds, mpps, batchLatencyUs, heapBytes, rssBytes, minutes, ...rest } = report;
+  const { tookSeconds, mpps, batchLatencyUs, sweepStepUs, heapBytes, rssBytes, minutes, ...rest } = report;
   return rest;
 }
 
