@@ -4,13 +4,28 @@
  *
  * Imports anatomy, traffic, writer.
  */
-import { type Anatomy, anatomyOf, quotedAnatomy } from './anatomy.js';
+import { type Anatomy, anatomyOf, quotedAnatomy, u16 } from './anatomy.js';
 import type { Traffic } from './traffic.js';
 import { PROTOCOL } from './writer.js';
 
 /** ICMP of the other family without a byte of payload: OVS reads its type from behind the packet's end. */
 function isEmptyForeignIcmp({ isIpv6, protocol, l4, end }: Anatomy): boolean {
   return protocol === (isIpv6 ? PROTOCOL.ICMP : PROTOCOL.ICMPV6) && l4 >= end;
+}
+
+const FTP_PORT = 21;
+const TFTP_PORT = 69;
+
+/**
+ * FTP control and TFTP by their ports: OVS judges them once more at every ct(), and leaves their checksums to whoever
+ * sends them on, whether a helper was committed or not. Conversations of these protocols are compared in conformance/.
+ */
+function isHelped(frame: Uint8Array, { protocol, l4, end }: Anatomy): boolean {
+  if (l4 + 4 > end) return false;
+  const source = u16(frame, l4);
+  const destination = u16(frame, l4 + 2);
+  if (protocol === PROTOCOL.TCP) return source === FTP_PORT || destination === FTP_PORT;
+  return protocol === PROTOCOL.UDP && destination === TFTP_PORT;
 }
 
 function without(traffic: Traffic, isLeftOut: (frame: Uint8Array, anatomy: Anatomy) => boolean): Traffic {
@@ -23,7 +38,7 @@ function without(traffic: Traffic, isLeftOut: (frame: Uint8Array, anatomy: Anato
 
 /** What the reference is asked. */
 export function comparable(traffic: Traffic): Traffic {
-  return without(traffic, (_, anatomy) => isEmptyForeignIcmp(anatomy));
+  return without(traffic, (frame, anatomy) => isEmptyForeignIcmp(anatomy) || isHelped(frame, anatomy));
 }
 
 /** What Open vSwitch 3.1 is asked: it does not know SCTP, and refuses an error that quotes a first fragment. */
