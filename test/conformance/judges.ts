@@ -2,7 +2,7 @@
  * Two judges of the same packets under the same flow rules: a live Open vSwitch, and the engine on this thread. Their
  * answers have one form, so that a test compares texts.
  *
- * Imports changes, support/ovs, the engine. Imported by the tests of this folder.
+ * Imports changes, support/ovs, the engine. Imported by the tests of this folder, and by fuzz/.
  */
 import {
   dumpConnections,
@@ -272,7 +272,7 @@ export interface Outcome {
 }
 
 /** First version that tells the ports of the original tuple of fragments other than the first. */
-const PORTS_OF_FRAGMENTS = 4;
+export const PORTS_OF_FRAGMENTS = 4;
 
 /**
  * OpenFlow tells the original tuple of some packets only, not of invalid ones for one: where it does not, ours is not

@@ -43,6 +43,10 @@ export function anatomyOf(frame: Uint8Array): Anatomy | undefined {
   return type === ETHERTYPE.IPV6 ? packetAnatomy(frame, at + 2, true) : undefined;
 }
 
+export function isFragment(frame: Uint8Array): boolean {
+  return anatomyOf(frame)?.isFragment === true;
+}
+
 /** The same for an IP packet within a frame. */
 export function packetAnatomy(frame: Uint8Array, l3: number, isIpv6: boolean): Anatomy | undefined {
   if (isIpv6) return ipv6Anatomy(frame, l3);

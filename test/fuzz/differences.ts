@@ -4,7 +4,7 @@
  *
  * Imports anatomy, traffic, writer.
  */
-import { type Anatomy, anatomyOf, quotedAnatomy, u16 } from './anatomy.js';
+import { type Anatomy, anatomyOf, isFragment, quotedAnatomy, u16 } from './anatomy.js';
 import type { Traffic } from './traffic.js';
 import { PROTOCOL } from './writer.js';
 
@@ -41,10 +41,19 @@ export function comparable(traffic: Traffic): Traffic {
   return without(traffic, (frame, anatomy) => isEmptyForeignIcmp(anatomy) || isHelped(frame, anatomy));
 }
 
-/** What Open vSwitch 3.1 is asked: it does not know SCTP, and refuses an error that quotes a first fragment. */
+/**
+ * What Open vSwitch 3.1 is asked: it does not know SCTP, refuses an error that quotes a first fragment, and sends on as
+ * invalid what fragments it gives up, for which reason none gets too old.
+ */
 export function comparableWith31(traffic: Traffic): Traffic {
-  return without(comparable(traffic), (frame, anatomy) => {
+  const asked = without(comparable(traffic), (frame, anatomy) => {
     const quoted = quotedAnatomy(frame, anatomy);
     return anatomy.protocol === PROTOCOL.SCTP || quoted?.protocol === PROTOCOL.SCTP || quoted?.isFragment === true;
   });
+  return asked.packets.some(({ frame }) => isFragment(frame)) ? stopped(asked) : asked;
+}
+
+/** The same packets, all at one moment. */
+function stopped(traffic: Traffic): Traffic {
+  return { ...traffic, packets: traffic.packets.map(packet => ({ ...packet, timeMs: 0 })) };
 }

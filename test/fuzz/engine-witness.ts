@@ -1,5 +1,5 @@
 /**
- * The engine as a witness, without workers.
+ * The engine as a witness, without workers. A fragment has the verdict that it comes back with, and none if it does not.
  *
  * Imports traffic, verdicts, witness, the public API.
  */
@@ -12,6 +12,7 @@ import {
   PACKET_WORDS,
   PacketBatch,
 } from '../../src/index.js';
+import { REASON } from '../../src/reason.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
 import { type Actions, CLEAR, type Traffic, type TrafficPacket } from './traffic.js';
 import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
@@ -20,6 +21,8 @@ import type { Witness } from './witness.js';
 const BATCH = 64;
 const FRAME_BYTES = 1 << 20;
 const MAX_CONNECTIONS = 2048;
+/** Between two cases: longer than fragments wait, so that none of the earlier one is left. */
+const PAUSE_MS = 16_000;
 
 const ADDRESS_WORDS = 4;
 
@@ -31,6 +34,8 @@ export class EngineWitness implements Witness {
   readonly name = 'flowshard';
   readonly #engine = new LocalEngine({ maxConnections: MAX_CONNECTIONS });
   readonly #batch = new PacketBatch(BATCH, FRAME_BYTES);
+  #startMs = 0;
+  #nowMs = 0;
 
   constructor(actions: Actions) {
     for (const action of actions) this.#engine.defineAction(action);
@@ -40,10 +45,10 @@ export class EngineWitness implements Witness {
     flushConnections(this.#engine.tracker);
     this.#engine.settings.checksSequence = checksSequence;
     const verdicts = new Verdicts(packets.length);
+    this.#startMs = this.#nowMs + PAUSE_MS;
     for (let first = 0; first < packets.length; ) first += this.#judgeBatch(packets, first, verdicts);
-    const atMs = packets[packets.length - 1]?.timeMs ?? 0;
-    const options = { more: true, statisticsAtMs: atMs };
-    verdicts.dump = Array.from(dumpConnections(this.#engine.tracker, atMs), entry =>
+    const options = { more: true, statisticsAtMs: this.#nowMs };
+    verdicts.dump = Array.from(dumpConnections(this.#engine.tracker, this.#nowMs), entry =>
       formatConnection(entry, options),
     ).sort();
     return verdicts;
@@ -57,13 +62,23 @@ export class EngineWitness implements Witness {
     batch.clear();
     const { passes } = packets[first];
     do {
-      const { frame, timeMs, passes: own } = packets[first + batch.length];
-      if (!batch.add(frame, timeMs, { action: own[0] ?? 0 })) break;
+      const number = first + batch.length;
+      const { frame, timeMs, passes: own } = packets[number];
+      this.#nowMs = this.#startMs + timeMs;
+      if (!batch.add(frame, this.#nowMs, { action: own[0] ?? 0, cookie: number })) break;
     } while (isOneAction(passes) && isOneAction(packets[first + batch.length]?.passes));
+    const { length } = batch;
     if (isOneAction(passes)) this.#engine.execute(batch);
     else this.#pass(passes);
-    for (let index = 0; index < batch.length; index++) this.#read(packets, first, index, verdicts);
-    return batch.length;
+    this.#readAll(packets, verdicts);
+    for (batch.clear(); this.#engine.released.takeInto(batch) > 0; batch.clear()) this.#readAll(packets, verdicts);
+    return length;
+  }
+
+  #readAll(packets: readonly TrafficPacket[], verdicts: Verdicts): void {
+    for (let index = 0; index < this.#batch.length; index++) {
+      if (this.#batch.reason(index) !== REASON['fragment-held']) this.#read(packets, index, verdicts);
+    }
   }
 
   #pass(passes: readonly number[]): void {
@@ -78,14 +93,15 @@ export class EngineWitness implements Witness {
     }
   }
 
-  #read(packets: readonly TrafficPacket[], first: number, index: number, { words, rewritten }: Verdicts): void {
+  #read(packets: readonly TrafficPacket[], index: number, { words, rewritten }: Verdicts): void {
     const { packets: rows, bytes } = this.#batch;
     const from = index * PACKET_WORDS;
-    const row = (first + index) * VERDICT_WORDS;
+    const number = this.#batch.cookie(index);
+    const row = number * VERDICT_WORDS;
     words[row + VERDICT.PRESENT] = 1;
     const start = rows[from + PACKET.FRAME_OFFSET];
     const left = bytes.subarray(start, start + rows[from + PACKET.FRAME_LENGTH]);
-    if (Buffer.compare(left, packets[first + index].frame) !== 0) rewritten.set(first + index, left.slice());
+    if (Buffer.compare(left, packets[number].frame) !== 0) rewritten.set(number, left.slice());
     words[row + VERDICT.STATE] = rows[from + PACKET.STATE];
     if (rows[from + PACKET.STATE] === 0) return;
     words[row + VERDICT.ZONE] = rows[from + PACKET.ZONE];

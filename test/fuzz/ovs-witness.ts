@@ -2,15 +2,24 @@
  * A live ovs-vswitchd as a witness: slower than a program of its own, and to be had wherever the package is installed.
  * Every IP packet passes ct(commit) in zone 0; other actions are not for it.
  *
- * Imports support/ovs, traffic, verdicts, witness.
+ * Imports support/ovs, conformance/judges, anatomy, traffic, verdicts, witness, writer.
  */
+
 import { parseAddress } from '../../src/nat/address.js';
 import { CT } from '../../src/track/state.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { PORTS_OF_FRAGMENTS } from '../conformance/judges.js';
 import { Ovs, type OvsReport } from '../support/ovs.js';
-import type { Traffic } from './traffic.js';
+import { isFragment } from './anatomy.js';
+import type { Traffic, TrafficPacket } from './traffic.js';
 import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
 import type { Witness } from './witness.js';
+import { address, datagramBytes, PROTOCOL, packet } from './writer.js';
+
+/** A packet that is no fragment. */
+const TICK = packet({ src: address(false, 250), dst: address(false, 251) }, PROTOCOL.UDP, datagramBytes(1, 1, 0));
+/** Longer than fragments wait. */
+const PAUSE_MS = 16_000;
 
 export class OvsWitness implements Witness {
   readonly #ovs: Ovs;
@@ -34,22 +43,48 @@ export class OvsWitness implements Witness {
     const verdicts = new Verdicts(packets.length);
     for (let from = 0, nowMs = 0; from < packets.length; ) {
       const { timeMs } = packets[from];
-      let to = from + 1;
-      while (to < packets.length && packets[to].timeMs === timeMs) to++;
+      const to = endOfBatch(packets, from);
       await this.#ovs.warp(timeMs - nowMs);
       const reports = await this.#ovs.inject(packets.slice(from, to).map(({ frame }) => ({ data: frame })));
-      for (const report of reports) read(report, verdicts, report.packet - 1 - this.#packets);
+      for (const report of reports) {
+        const number = report.packet - 1 - this.#packets;
+        read(report, verdicts, number);
+        const tellsPorts = this.#ovs.versionNumber >= PORTS_OF_FRAGMENTS || report.original?.sourcePort !== 0;
+        if (!tellsPorts && isFragment(packets[number].frame)) verdicts.untoldPorts.add(number);
+      }
       nowMs = timeMs;
       from = to;
     }
     this.#packets += packets.length;
     verdicts.dump = await this.#ovs.dump('-m', '-s');
+    if (packets.some(({ frame }) => isFragment(frame))) await this.#forgetFragments();
     return verdicts;
+  }
+
+  /** One datagram that has ended goes with each packet. */
+  async #forgetFragments(): Promise<void> {
+    await this.#ovs.warp(PAUSE_MS);
+    while (!/^\s*num frag.*: 0$/m.test(await this.#ovs.command('dpctl/ipf-get-status'))) {
+      await this.#ovs.inject([{ data: TICK }]);
+      this.#packets++;
+    }
   }
 
   close(): Promise<void> {
     return this.#ovs.stop();
   }
+}
+
+/**
+ * Packets of one moment go together. A fragment goes alone: what comes with it meets the datagram that it has made whole
+ * as it was before.
+ */
+function endOfBatch(packets: readonly TrafficPacket[], from: number): number {
+  const { frame, timeMs } = packets[from];
+  let to = from + 1;
+  if (isFragment(frame)) return to;
+  while (to < packets.length && packets[to].timeMs === timeMs && !isFragment(packets[to].frame)) to++;
+  return to;
 }
 
 /** Shortest pause that is worth the clock of a switch: setting it takes longer than many packets. */
@@ -72,9 +107,9 @@ export function hurried(traffic: Traffic): Traffic {
 function read(
   { stateBits, zone, mark, label, original }: OvsReport,
   { words, untold }: Verdicts,
-  packet: number,
+  number: number,
 ): void {
-  const row = packet * VERDICT_WORDS;
+  const row = number * VERDICT_WORDS;
   words[row + VERDICT.PRESENT] = 1;
   words[row + VERDICT.STATE] = stateBits === 0 ? CT.INV | CT.TRK : stateBits;
   words[row + VERDICT.ZONE] = zone;
@@ -82,7 +117,7 @@ function read(
   for (let word = 0; word < 4; word++)
     words[row + VERDICT.LABEL + word] = Number((label >> BigInt(32 * word)) & 0xffff_ffffn);
   if (original === undefined) {
-    untold.add(packet);
+    untold.add(number);
     return;
   }
   const family = parseAddress(original.source, words, row + VERDICT.SRC);

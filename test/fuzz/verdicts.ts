@@ -27,6 +27,8 @@ export class Verdicts {
   readonly rewritten = new Map<number, Uint8Array>();
   /** Packets of whose original tuple the witness does not say whether they have one. */
   readonly untold = new Set<number>();
+  /** Packets of whose original tuple it does not say the ports. */
+  readonly untoldPorts = new Set<number>();
   /** The table afterwards, as `dpctl/dump-conntrack -m -s` prints it, sorted. */
   dump: readonly string[] = [];
 
@@ -58,6 +60,7 @@ export function isSame(expected: Verdicts, actual: Verdicts): boolean {
   for (const packet of expected.untold) {
     actual.words.fill(0, packet * VERDICT_WORDS + VERDICT.PROTOCOL, (packet + 1) * VERDICT_WORDS);
   }
+  for (const packet of expected.untoldPorts) actual.words[packet * VERDICT_WORDS + VERDICT.PORTS] = 0;
   for (let word = 0; word < words.length; word++) if (words[word] !== actual.words[word]) return false;
   for (const packet of [...expected.rewritten.keys(), ...actual.rewritten.keys()]) {
     if (!sameFrame(expected.rewritten.get(packet), actual.rewritten.get(packet))) return false;
