@@ -8,7 +8,7 @@
  *
  * Imports anatomy, datagram-traffic, traffic, writer.
  */
-import { anatomyOf, quotedAnatomy } from './anatomy.js';
+import { type Anatomy, anatomyOf, quotedAnatomy, u16 } from './anatomy.js';
 import { type Cast, EVERYBODY, playOf } from './datagram-traffic.js';
 import type { Script } from './script.js';
 import { type Actions, CLEAR, COMMIT_PASS, type Traffic } from './traffic.js';
@@ -80,7 +80,7 @@ function openings(network: string): Actions {
 const OPENINGS = [openings('10.0.0.'), openings('2001:db8::')];
 export const NAT_ACTIONS: Actions = [...LOOKUPS, ...OPENINGS.flat()];
 
-const GATEWAY: Cast = {
+export const GATEWAY: Cast = {
   hosts(word) {
     const [src, dst] = word % 2 === 0 ? [CLIENTS, SERVERS] : [SEEN_SERVERS, SEEN_CLIENTS];
     return { src: src[(word >>> 1) % src.length], dst: dst[(word >>> 4) % dst.length] };
@@ -104,19 +104,27 @@ const GATEWAY: Cast = {
   },
 };
 
+/** Over IPv6, in a packet that is whole. */
+function hasChecksumBehindExtensions(frame: Uint8Array, { isIpv6, l3, protocol, isFragment }: Anatomy): boolean {
+  const isSummed = protocol === PROTOCOL.TCP || protocol === PROTOCOL.UDP;
+  return isIpv6 && isSummed && !isFragment && frame[l3 + 6] !== protocol;
+}
+
 /**
  * Not for what Open vSwitch rewrites wrongly: the header checksum of a packet without payload, errors over IPv6 that
- * quote TCP, and those over IPv4 that quote less than a TCP header.
+ * quote TCP, or UDP if they tell an MTU, those over IPv4 that quote less than a TCP header, and checksums of TCP and UDP behind extension headers.
  */
 function isRewrittenWell(frame: Uint8Array): boolean {
   const anatomy = anatomyOf(frame);
   if (anatomy === undefined || anatomy.end <= anatomy.l4) return false;
+  if (hasChecksumBehindExtensions(frame, anatomy)) return false;
   const quoted = quotedAnatomy(frame, anatomy);
+  if (quoted?.protocol === PROTOCOL.UDP) return !quoted.isIpv6 || u16(frame, anatomy.l4 + 6) === 0;
   if (quoted?.protocol !== PROTOCOL.TCP) return true;
   return !quoted.isIpv6 && quoted.l4 + 20 <= anatomy.end;
 }
 
-function rewrittenWell(traffic: Traffic): Traffic {
+export function rewrittenWell(traffic: Traffic): Traffic {
   return { ...traffic, packets: traffic.packets.filter(({ frame }) => isRewrittenWell(frame)) };
 }
 

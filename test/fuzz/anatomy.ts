@@ -47,6 +47,16 @@ export function isFragment(frame: Uint8Array): boolean {
   return anatomyOf(frame)?.isFragment === true;
 }
 
+/** Addresses and identification of the datagram that a fragment is of; undefined when the frame is none. */
+export function datagramKey(frame: Uint8Array): string | undefined {
+  const found = anatomyOf(frame);
+  if (found === undefined || !found.isFragment) return undefined;
+  const { isIpv6, l3, l4 } = found;
+  const addresses = isIpv6 ? frame.subarray(l3 + 8, l3 + 40) : frame.subarray(l3 + 12, l3 + 20);
+  const id = isIpv6 ? frame.subarray(l4 - 4, l4) : frame.subarray(l3 + 4, l3 + 6);
+  return Buffer.concat([addresses, id]).toString('hex');
+}
+
 /** The same for an IP packet within a frame. */
 export function packetAnatomy(frame: Uint8Array, l3: number, isIpv6: boolean): Anatomy | undefined {
   if (isIpv6) return ipv6Anatomy(frame, l3);

@@ -23,6 +23,8 @@ export interface Kind {
   readonly name: string;
   readonly actions: Actions;
   readonly maxSteps: number;
+  /** Packets may be held, and leave after later ones. */
+  readonly hasFragments?: true;
   traffic(script: Script): Traffic;
 }
 
@@ -77,13 +79,17 @@ function account({ packets }: Traffic, actions: Actions, expected: Verdicts, act
 }
 
 /** Leaves out what packets the difference does not need. */
-async function reduced(whole: Traffic, differs: (traffic: Traffic) => Promise<boolean>): Promise<Traffic> {
+async function reduced(
+  whole: Traffic,
+  filter: Filter,
+  differs: (traffic: Traffic) => Promise<boolean>,
+): Promise<Traffic> {
   let traffic = whole;
   for (let count = traffic.packets.length >> 1; count >= 1; count >>= 1) {
     for (let first = traffic.packets.length - count; first >= 0; first -= count) {
       const packets = traffic.packets.filter((_, index) => index < first || index >= first + count);
-      const fewer = { ...traffic, packets };
-      if (packets.length > 0 && (await differs(fewer))) traffic = fewer;
+      const fewer = filter({ ...traffic, packets });
+      if (fewer.packets.length > 0 && (await differs(fewer))) traffic = fewer;
     }
   }
   return traffic;
@@ -110,7 +116,7 @@ export async function run(campaign: Campaign): Promise<Outcome> {
     const { failed, counterexample } = await fc.check(property, { seed: round, numRuns });
     if (!failed || counterexample === null) continue;
     const whole = filter(kind.traffic(counterexample[0]));
-    const traffic = await reduced(whole, async one => !(await judge(one)).same);
+    const traffic = await reduced(whole, filter, async one => !(await judge(one)).same);
     const { expected, actual } = await judge(traffic);
     const path = join(directory, `flowshard-${kind.name}-${round}`);
     const text = `${kind.name}, seed ${round}: ${witness.name} and flowshard differ\n`;

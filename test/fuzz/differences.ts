@@ -4,13 +4,29 @@
  *
  * Imports anatomy, traffic, writer.
  */
-import { type Anatomy, anatomyOf, isFragment, quotedAnatomy, u16 } from './anatomy.js';
+import { type Anatomy, anatomyOf, datagramKey, isFragment, quotedAnatomy, u16 } from './anatomy.js';
 import type { Traffic } from './traffic.js';
 import { PROTOCOL } from './writer.js';
 
 /** ICMP of the other family without a byte of payload: OVS reads its type from behind the packet's end. */
 function isEmptyForeignIcmp({ isIpv6, protocol, l4, end }: Anatomy): boolean {
   return protocol === (isIpv6 ? PROTOCOL.ICMP : PROTOCOL.ICMPV6) && l4 >= end;
+}
+
+const MAX_DATAGRAM = 65_535;
+/** With the longest headers it still fits. */
+const SURE_DATAGRAM = 65_300;
+
+/** Where the part of a fragment ends in its datagram, as OVS counts; 0 of what is no fragment. */
+function fragmentEnd(frame: Uint8Array, { isIpv6, isFragment: is, l3, l4, end }: Anatomy): number {
+  if (!is) return 0;
+  const offset = isIpv6 ? (u16(frame, l4 - 6) & 0xfff8) + 8 : (u16(frame, l3 + 6) & 0x1fff) * 8;
+  return offset + Math.max(0, end - l4);
+}
+
+/** A fragment that reaches beyond the longest datagram: OVS reckons its end in 16 bits, and may not survive it. */
+function isBeyond(frame: Uint8Array, anatomy: Anatomy): boolean {
+  return fragmentEnd(frame, anatomy) > MAX_DATAGRAM;
 }
 
 const FTP_PORT = 21;
@@ -36,18 +52,46 @@ function without(traffic: Traffic, isLeftOut: (frame: Uint8Array, anatomy: Anato
   return { ...traffic, packets };
 }
 
+/** How long fragments wait for the rest of their datagram. */
+const FRAGMENT_WAIT_MS = 15_000;
+
+/**
+ * Leaves out fragments of a datagram that may be there although its time is up: OVS gives up one such datagram with each
+ * packet. Every fragment is taken for the first one of a datagram, the oldest of which goes first.
+ */
+function withoutLateFragments(traffic: Traffic): Traffic {
+  if (!traffic.packets.some(({ frame }) => isFragment(frame))) return traffic;
+  const waiting: { readonly key: string; readonly timeMs: number }[] = [];
+  const packets = traffic.packets.filter(({ frame, timeMs }) => {
+    const isEnded = (one: { readonly timeMs: number }) => timeMs - one.timeMs > FRAGMENT_WAIT_MS;
+    const key = datagramKey(frame);
+    if (key !== undefined) {
+      if (waiting.some(one => one.key === key && isEnded(one))) return false;
+      waiting.push({ key, timeMs });
+    }
+    if (anatomyOf(frame) !== undefined && isEnded(waiting[0] ?? { timeMs })) waiting.shift();
+    return true;
+  });
+  return { ...traffic, packets };
+}
+
 /** What the reference is asked. */
 export function comparable(traffic: Traffic): Traffic {
-  return without(traffic, (frame, anatomy) => isEmptyForeignIcmp(anatomy) || isHelped(frame, anatomy));
+  const known = without(
+    traffic,
+    (frame, anatomy) => isEmptyForeignIcmp(anatomy) || isHelped(frame, anatomy) || isBeyond(frame, anatomy),
+  );
+  return withoutLateFragments(known);
 }
 
 /**
  * What Open vSwitch 3.1 is asked: it does not know SCTP, refuses an error that quotes a first fragment, and sends on as
- * invalid what fragments it gives up, for which reason none gets too old.
+ * invalid what fragments it gives up, for which reason none gets too old and no datagram too long.
  */
 export function comparableWith31(traffic: Traffic): Traffic {
   const asked = without(comparable(traffic), (frame, anatomy) => {
     const quoted = quotedAnatomy(frame, anatomy);
+    if (fragmentEnd(frame, anatomy) > SURE_DATAGRAM) return true;
     return anatomy.protocol === PROTOCOL.SCTP || quoted?.protocol === PROTOCOL.SCTP || quoted?.isFragment === true;
   });
   return asked.packets.some(({ frame }) => isFragment(frame)) ? stopped(asked) : asked;

@@ -6,6 +6,7 @@
 import { actionTraffic, NAT_ACTIONS, natTraffic, PLAIN_ACTIONS } from './action-traffic.js';
 import type { Kind } from './campaign.js';
 import { datagramTraffic } from './datagram-traffic.js';
+import { fragmentTraffic, translatedFragmentTraffic } from './fragment-traffic.js';
 import { mutatedTraffic } from './mutated-traffic.js';
 import { tcpTraffic } from './tcp-traffic.js';
 import { COMMIT_ONLY } from './traffic.js';
@@ -16,4 +17,6 @@ export const KINDS: readonly Kind[] = [
   { name: 'mutated', actions: COMMIT_ONLY, maxSteps: 150, traffic: mutatedTraffic },
   { name: 'actions', actions: PLAIN_ACTIONS, maxSteps: 100, traffic: actionTraffic },
   { name: 'nat', actions: NAT_ACTIONS, maxSteps: 100, traffic: natTraffic },
+  { name: 'fragments', actions: COMMIT_ONLY, maxSteps: 60, traffic: fragmentTraffic, hasFragments: true },
+  { name: 'fragments-nat', actions: NAT_ACTIONS, maxSteps: 60, traffic: translatedFragmentTraffic, hasFragments: true },
 ];

@@ -7,9 +7,9 @@
  *
  * | kind | request | answer |
  * |---|---|---|
- * | 1 | packet: time in ms (8 bytes), count, that many numbers of actions (-1: ct_clear), the frame | one per packet that leaves: its number since the last flush, ct_state, zone, mark, label (4 words, least significant first), protocol of the original tuple with 0x100 for IPv6, its ports (source << 16 or ICMP type << 16, destination or code), source and destination address in network order (16 bytes each, IPv4 in the last four), and the frame if it is not the one that came |
+ * | 1 | packet: time in ms (8 bytes), count, that many numbers of actions (-1: ct_clear), the frame | one per packet that leaves: its number since the last flush, ct_state, zone, mark, label (4 words, least significant first), protocol of the original tuple with 0x100 for IPv6, its ports (source << 16 or ICMP type << 16, destination or code), source and destination address in network order (16 bytes each, IPv4 in the last four), and the frame if it is not the one of this request |
  * | 2 | action: its number, flags (1 commit, 2 force, 4 mark, 8 label), zone, mark, its mask, label (4 words), its mask (4), nat (0 without; 0x10000, 1 source, 2 with ports, 4 destination, 8 with ports, 0x100 random, 0x200 persistent), first address (16 bytes), last address, first port << 16 with last port, 0 | |
- * | 3 | flush: the table is empty, packets count from 0 | |
+ * | 3 | flush: the table is empty, no fragment is held, packets count from 0 | |
  * | 4 | dump: time in ms (8 bytes) | the connections as `dpctl/dump-conntrack -m -s` prints them, a line each |
  * | 5 | whether TCP sequence numbers are checked (1, 0) | |
  * | 6 | version | a line that names the program |
@@ -129,7 +129,7 @@ export class OracleProgram implements Witness {
   static async start(path: string, actions: Actions): Promise<OracleProgram> {
     const program = new OracleProgram(path);
     program.#send(KIND.VERSION);
-    program.#send(KIND.FRAGMENTS, words(0));
+    program.#send(KIND.FRAGMENTS, words(1));
     for (const [number, action] of actions.entries()) program.#send(KIND.ACTION, actionBody(number, action));
     const [version] = await program.#answered();
     program.name = version.body.toString();
@@ -147,7 +147,7 @@ export class OracleProgram implements Witness {
     this.#send(KIND.DUMP, milliseconds(this.#nowMs));
     const verdicts = new Verdicts(packets.length);
     for (const { kind, body } of await this.#answered()) {
-      if (kind === KIND.PACKET) readAnswer(verdicts, body);
+      if (kind === KIND.PACKET) readAnswer(packets, verdicts, body);
       else verdicts.dump = body.toString().split('\n').filter(Boolean).sort();
     }
     return verdicts;
@@ -191,7 +191,7 @@ export class OracleProgram implements Witness {
   }
 }
 
-function readAnswer({ words: rows, rewritten }: Verdicts, body: Buffer): void {
+function readAnswer(packets: readonly TrafficPacket[], { words: rows, rewritten }: Verdicts, body: Buffer): void {
   const packet = body.readUInt32LE(0);
   const row = packet * VERDICT_WORDS;
   rows[row + VERDICT.PRESENT] = 1;
@@ -199,7 +199,8 @@ function readAnswer({ words: rows, rewritten }: Verdicts, body: Buffer): void {
   // Without a protocol there is no tuple, for OVS's own readers neither.
   if (rows[row + VERDICT.PROTOCOL] === 0) rows[row + VERDICT.PORTS] = 0;
   else readAddresses(rows, row, body);
-  if (body.length > ANSWER_BYTES) rewritten.set(packet, body.subarray(ANSWER_BYTES));
+  const frame = body.subarray(ANSWER_BYTES);
+  if (frame.length > 0 && Buffer.compare(frame, packets[packet].frame) !== 0) rewritten.set(packet, frame);
 }
 
 function readAddresses(rows: Int32Array, row: number, body: Buffer): void {
