@@ -28,6 +28,10 @@ export const TIMEOUT = Object.fromEntries(TIMEOUTS.map(([key], id) => [key, id])
   Record<TimeoutKey, number>
 >;
 
+function isTimeoutKey(key: string): key is TimeoutKey {
+  return Object.hasOwn(TIMEOUT, key);
+}
+
 /** A new table of all timeouts in milliseconds, indexed by TIMEOUT, with OVS's defaults. */
 export function defaultTimeoutsMs(): Float64Array {
   return Float64Array.from(TIMEOUTS, ([, defaultMs]) => defaultMs);
@@ -59,12 +63,11 @@ export function writeTimeoutPolicy(
   }
   const made = defaultTimeoutsMs();
   for (const [key, ms] of Object.entries(timeoutsMs)) {
-    const id = TIMEOUT[key as TimeoutKey];
-    if (id === undefined) throw new RangeError(`no such timeout: ${key}`);
+    if (!isTimeoutKey(key)) throw new RangeError(`no such timeout: ${key}`);
     if (!Number.isInteger(ms) || ms < 0 || ms > MAX_TIMEOUT_MS) {
       throw new RangeError(`${key} must be a whole number of milliseconds from 0 to ${MAX_TIMEOUT_MS}: ${ms}`);
     }
-    made[id] = ms;
+    made[TIMEOUT[key]] = ms;
   }
   table.set(made, policy * TIMEOUT_POLICY_SIZE);
 }
@@ -88,10 +91,10 @@ export function parseTimeouts(text: string): Partial<Record<TimeoutKey, number>>
   const timeoutsMs: Partial<Record<TimeoutKey, number>> = {};
   for (const part of text.split(',').filter(word => word.trim() !== '')) {
     const [, key, seconds] = /^\s*([a-z_0-9]+)\s*=\s*([0-9]{1,10})\s*$/.exec(part) ?? [];
-    if (key === undefined || TIMEOUT[key as TimeoutKey] === undefined || Number(seconds) > 0xffffffff) {
+    if (key === undefined || !isTimeoutKey(key) || Number(seconds) > 0xffffffff) {
       throw new RangeError(`not a timeout: ${part.trim()}`);
     }
-    timeoutsMs[key as TimeoutKey] = Number(seconds) * SECOND_MS;
+    timeoutsMs[key] = Number(seconds) * SECOND_MS;
   }
   return timeoutsMs;
 }

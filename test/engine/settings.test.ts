@@ -164,7 +164,12 @@ test('what is out of range is refused by name and changes nothing', () => {
   assert.throws(() => settings.setZoneTimeoutPolicy(65_536, 1), /zone must be .* 65536/);
   assert.throws(() => settings.setZoneTimeoutPolicy(1, 256), /policy must be .* 256/);
   assert.equal(settings.zoneTimeoutPolicy(1), 0);
-  assert.throws(() => parseTimeouts('udp_last=3'), /udp_last=3/);
+  for (const key of ['udp_last', 'constructor', '__proto__']) {
+    assert.throws(() => parseTimeouts(`${key}=3`), { message: `not a timeout: ${key}=3` });
+    const policy = Object.fromEntries([[key, 3000]]);
+    assert.throws(() => settings.setTimeoutPolicy(1, policy), { message: `no such timeout: ${key}` });
+  }
+  assert.throws(() => parseTimeouts('udp_first=4294967296'), /udp_first=4294967296/);
   assert.throws(() => parseTimeouts('udp_first=3s'), /udp_first=3s/);
   assert.throws(() => {
     settings.maxConnections = 1001;
