@@ -158,7 +158,8 @@ export function findExpectation(
 /** @returns false when there is none, or when it was written meanwhile */
 function copyExpectation(map: SharedMap, record: number, into: Int32Array): boolean {
   const { words } = map;
-  if (record === NONE || record > map.recordsPerRegion) return false;
+  // What is no record's number comes of a damaged slot; NONE has words of its own, which nobody stamps.
+  if (record > map.recordsPerRegion) return false;
   const at = recordAt(map, record);
   const stamp = Atomics.load(words, at + STAMP); // acquires what was written before it was set
   if (stamp === 0) return false;

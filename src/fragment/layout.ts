@@ -161,15 +161,11 @@ export function itemAt(pool: Pool, item: number): number {
   return pool.at + item * pool.itemWords;
 }
 
-/** Takes an item out of its pool. @returns NONE when there is none left */
+/** Takes an item out of its pool; the caller knows that there is one. */
 export function takeItem({ words }: FragmentStore, pool: Pool): number {
   let item = words[pool.free + FREE];
-  if (item !== NONE) {
-    words[pool.free + FREE] = words[itemAt(pool, item)];
-  } else {
-    if (words[pool.free + FRESH] === pool.capacity) return NONE;
-    item = ++words[pool.free + FRESH];
-  }
+  if (item !== NONE) words[pool.free + FREE] = words[itemAt(pool, item)];
+  else item = ++words[pool.free + FRESH];
   words[pool.free + USED]++;
   words[itemAt(pool, item)] = NONE;
   return item;

@@ -181,7 +181,6 @@ function advanceStates(context: TrackContext, src: number, dst: number, flags: n
   const wasTo = stateOf(words[dst + PEER]);
   let from = wasFrom;
   let to = wasTo;
-  if ((flags & SYN) !== 0 && from < SYN_SENT) from = SYN_SENT;
   if ((flags & FIN) !== 0 && from < CLOSING) from = CLOSING;
   if ((flags & ACK) !== 0) {
     if (to === SYN_SENT) to = ESTABLISHED;

@@ -19,10 +19,15 @@ import {
 } from '../../src/alg/expectation.js';
 import {
   createMap,
+  firstCandidateLocked,
+  giveRecordLocked,
   insertLocked,
+  MAX_PROBES,
   RECORD,
+  REGION,
   recordAt,
   recordsUsedLocked,
+  regionAt,
   removeLocked,
   type SharedMap,
   takeRecordLocked,
@@ -44,8 +49,13 @@ class Table {
   });
   readonly map: SharedMap;
   nowMs = 1000;
+  /** What was found last, as a tracker keeps it. */
+  readonly #found = new Int32Array(EXPECTATION_WORDS);
 
-  constructor(most = 100) {
+  readonly hashOf: typeof spread;
+
+  constructor(most = 100, hashOf = spread) {
+    this.hashOf = hashOf;
     this.map = createExpectations(most);
   }
 
@@ -60,30 +70,37 @@ class Table {
     removeLocked(this.connections, parent);
   }
 
-  add(parent: number, port: number, source = 1): number {
+  /** Ends a parent, and gives its record to a new one. */
+  replace(parent: number): void {
+    this.end(parent);
+    giveRecordLocked(this.connections, parent);
+    assert.equal(this.parent(), parent);
+  }
+
+  add(parent: number, port: number, source = 1, destination = 2, key = KEY): number {
     const draft = new Int32Array(EXPECTATION_WORDS);
-    draft[EXPECTATION.KEY] = KEY;
+    draft[EXPECTATION.KEY] = key;
     draft[EXPECTATION.SRC0 + 3] = source;
-    draft[EXPECTATION.DST0 + 3] = 2;
+    draft[EXPECTATION.DST0 + 3] = destination;
     draft[EXPECTATION.PORT] = port;
     draft[EXPECTATION.MARK] = port * 3;
     draft[EXPECTATION.PARENT] = parent;
     const at = recordAt(this.connections, parent);
     draft[EXPECTATION.PARENT_GENERATION] = this.connections.words[at + RECORD.GENERATION];
     new Float64Array(draft.buffer)[EXPECTATION.EXPIRES >>> 1] = this.nowMs + EXPECTATION_TIMEOUT_MS;
-    return addExpectationLocked(this.map, this.connections, draft, hashOf(source, port), this.nowMs);
+    return addExpectationLocked(this.map, this.connections, draft, this.hashOf(source, port), this.nowMs);
   }
 
   /** The parent of the expectation that a packet meets, 0 when there is none. */
-  find(port: number, source = 1): number {
+  find(port: number, source = 1, destination = 2, key = KEY): number {
     const facts = new Int32Array(FACT_WORDS);
     facts[FACT.SRC] = source;
-    facts[FACT.DST] = 2;
+    facts[FACT.DST] = destination;
     facts[FACT.PORTS] = port;
-    const into = new Int32Array(EXPECTATION_WORDS);
+    const into = this.#found;
     const doubles = new Float64Array(into.buffer);
-    const hash = hashOf(source, port);
-    if (!findExpectation(this.map, this.connections, facts, 0, KEY, hash, this.nowMs, into, doubles)) return 0;
+    const hash = this.hashOf(source, port);
+    if (!findExpectation(this.map, this.connections, facts, 0, key, hash, this.nowMs, into, doubles)) return 0;
     assert.equal(into[EXPECTATION.MARK], port * 3);
     return into[EXPECTATION.PARENT];
   }
@@ -97,7 +114,7 @@ class Table {
   }
 }
 
-function hashOf(source: number, port: number): number {
+function spread(source: number, port: number): number {
   return Math.imul(source * 65536 + port, 0x9e3779b1);
 }
 
@@ -173,6 +190,105 @@ test('a full table refuses, unless what it holds has ended or lost its parent', 
   table.nowMs += EXPECTATION_TIMEOUT_MS;
   assert.equal(table.add(parents[4], 6), ADDED.CREATED);
   assert.equal(table.count, 1);
+});
+
+test('keys with one hash are kept apart', () => {
+  const table = new Table(100, () => 7);
+  const keys = [
+    [1, 1, 2, KEY],
+    [2, 1, 2, KEY],
+    [1, 3, 2, KEY],
+    [1, 1, 4, KEY],
+    [1, 1, 2, KEY | (9 << 16)],
+  ] as const;
+  const parents = keys.map(() => table.parent());
+  for (const [index, [port, source, destination, key]] of keys.entries()) {
+    assert.equal(table.add(parents[index], port, source, destination, key), ADDED.CREATED);
+  }
+  for (const [index, [port, source, destination, key]] of keys.entries()) {
+    assert.equal(table.find(port, source, destination, key), parents[index]);
+  }
+  assert.deepEqual([table.find(2, 3), table.find(1, 1, 2, 17)], [0, 0]);
+});
+
+test('what the record of a parent that is gone had announced does not count for the next one', () => {
+  const table = new Table();
+  const parent = table.parent();
+  for (let port = 1; port <= MAX_PER_PARENT; port++) assert.equal(table.add(parent, port), ADDED.CREATED);
+  table.replace(parent);
+  for (let port = 1; port <= MAX_PER_PARENT; port++) {
+    assert.equal(table.find(port), 0);
+    assert.equal(table.add(parent, 100 + port), ADDED.CREATED);
+  }
+  assert.equal(table.count, 2 * MAX_PER_PARENT);
+  table.reap();
+  assert.equal(table.count, MAX_PER_PARENT);
+});
+
+test('each addition clears away eight that have ended, the oldest first', () => {
+  const table = new Table();
+  for (let port = 1; port <= 20; port++) table.add(table.parent(), port);
+  table.nowMs += EXPECTATION_TIMEOUT_MS;
+  const counts = [30, 31, 32, 33].map(port => {
+    assert.equal(table.add(table.parent(), port), ADDED.CREATED);
+    return table.count;
+  });
+  assert.deepEqual(counts, [20 - 8 + 1, 20 - 16 + 2, 3, 4]);
+});
+
+/** Hash under which the expectations of a parent are entered, as hashOfParent() has it. */
+const hashOfParent = (parent: number) => Math.imul(parent, 0xbb67ae85);
+
+test('an index without a slot within reach refuses, and the table is as it was', () => {
+  // All keys of port 1 to 999 have the hash of one parent's entries; it comes last.
+  const last = 40;
+  const table = new Table(500, (source, port) => (port < 1000 ? hashOfParent(last) : spread(source, port)));
+  const parents = Array.from({ length: last }, () => table.parent());
+  let held = 0;
+  while (table.add(parents[held >> 3], held + 1) === ADDED.CREATED) held++;
+  assert.ok(held > 15 && held <= MAX_PROBES * 15, `${held} entries, and some of parents, in the buckets within reach`);
+  for (const port of [held + 1, 1000]) {
+    assert.equal(table.add(parents[last - 1], port), ADDED.FULL, `no slot for the ${port < 1000 ? 'key' : 'parent'}`);
+    assert.deepEqual([table.find(port), table.count], [0, held]);
+  }
+  assert.equal(table.find(held), parents[(held - 1) >> 3]);
+  table.end(parents[0]);
+  table.reap();
+  for (const port of [held + 1, 1000]) {
+    assert.equal(table.add(parents[last - 1], port), ADDED.CREATED);
+    assert.equal(table.find(port), parents[last - 1]);
+  }
+});
+
+test('an expectation that is being written, or whose slot is damaged, is passed over', () => {
+  const table = new Table();
+  const parent = table.parent();
+  table.add(parent, 1);
+  const { map } = table;
+  assert.equal(table.find(1), parent);
+  const stampAt = recordAt(map, 1) + EXPECTATION.STAMP;
+  const stamp = map.words[stampAt];
+  map.words[stampAt] = 0;
+  assert.equal(table.find(1), 0);
+  map.words[stampAt] = stamp;
+  const slot = firstCandidateLocked(map, 0, spread(1, 1));
+  const right = map.words[slot];
+  for (const record of [0, map.recordsPerRegion + 1, map.recordMask]) {
+    map.words[slot] = (right & ~map.recordMask) | record;
+    assert.equal(table.find(1), 0, `record ${record}`);
+  }
+  map.words[slot] = right;
+  assert.equal(table.find(1), parent);
+});
+
+test('after 2^32 stamps none is 0', () => {
+  const table = new Table();
+  const parent = table.parent();
+  table.map.words[regionAt(table.map, 0) + REGION.USER + 1] = -2; // the last stamp given
+  for (const port of [1, 2, 3]) {
+    table.add(parent, port);
+    assert.equal(table.find(port), parent);
+  }
 });
 
 test('random additions, ends and deaths leave what a model says', () => {

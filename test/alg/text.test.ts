@@ -67,6 +67,16 @@ test('exactly what inet_pton() takes for an IPv4 address is one', () => {
 });
 
 test('exactly what inet_pton() takes for an IPv6 address is one, with the same value', () => {
+  // `::` stands for at least one group: none is left for it beside eight others.
+  for (const text of [
+    '1:2:3:4::5:6:7:8',
+    '1:2:3:4:5:6:7:8::',
+    '::1:2:3:4:5:6:7:8',
+    '1:2:3:4:5:6:7::',
+    '::2:3:4:5:6:7:8',
+  ]) {
+    assert.equal(isRead(text, readIpv6Text).behind === text.length, isIPv6(text), text);
+  }
   const parts = ['', '0', '1', 'ab', 'FFff', '12345', '::', ':', ':::', '1.2.3.4', '1.2.3', '1.2.3.256', '01.2.3.4'];
   withSeed(2601, random => {
     for (let round = 0; round < 20_000; round++) {

@@ -3,7 +3,7 @@
  *
  * Imports case, conversations, rules.
  */
-import { raw, sctp, u16 } from '../support/frames.js';
+import { icmpv6, raw, sctp, u16 } from '../support/frames.js';
 import { at, type Case, now } from './case.js';
 import {
   clientSegment,
@@ -272,6 +272,14 @@ table=1,priority=0,actions=goto_table:250
     steps: now(
       sent({ src: '2001:db8:1::2', dst: '2001:db8:8::8' }, raw(47, 'tunnelled')),
       sent({ src: '2001:db8:2::2', dst: '2001:db8:1::2' }, raw(47, 'answer')),
+    ),
+  },
+  {
+    title: 'ICMPv6 in IPv4: addresses alone are translated',
+    flows: gateway('nat(src=10.9.9.9)'),
+    steps: now(
+      sent({ src: '10.1.0.2', dst: '10.2.0.2' }, icmpv6({ type: 128, id: 77, payload: 'echo' })),
+      sent({ src: '10.2.0.2', dst: '10.9.9.9' }, icmpv6({ type: 129, id: 77, payload: 'echo' })),
     ),
   },
   {

@@ -6,8 +6,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isIdle } from '../../src/engine/sweep.js';
-import { type EmergencyEvent, Engine, LocalEngine, PacketBatch, type TablePolicy } from '../../src/index.js';
-import { frame, ipv4, tcp, udp } from '../support/frames.js';
+import {
+  type EmergencyEvent,
+  Engine,
+  LocalEngine,
+  PacketBatch,
+  type TablePolicy,
+  type TimeoutKey,
+} from '../../src/index.js';
+import { frame, icmp, ipv4, type Transport, tcp, udp } from '../support/frames.js';
 import { auditEngine } from './audit.js';
 
 /** OVS's default of tcp_syn_sent. */
@@ -17,9 +24,9 @@ const HOST = '10.0.0.2';
 const clientOf = (number: number) => `10.1.${number >>> 8}.${number & 255}`;
 const syn = (number: number) => frame(ipv4({ src: clientOf(number), dst: HOST }, tcp({ seq: 1, flags: 'S' })));
 
-function send(engine: LocalEngine, frames: readonly Uint8Array[], timeMs: number): void {
+function send(engine: LocalEngine, frames: readonly Uint8Array[], timeMs: number, action = 0): void {
   const batch = new PacketBatch(frames.length);
-  for (const bytes of frames) batch.add(bytes, timeMs);
+  for (const bytes of frames) batch.add(bytes, timeMs, { action });
   engine.execute(batch);
 }
 
@@ -50,6 +57,41 @@ for (const [connections, factor] of [
     assert.equal(auditEngine(engine.memory, engine.counters()), 0);
   });
 }
+
+test('each connection without an answer has its own timeout shortened', () => {
+  const client = '10.0.0.1';
+  const there = (transport: Transport) => frame(ipv4({ src: client, dst: HOST }, transport));
+  const back = (transport: Transport) => frame(ipv4({ src: HOST, dst: client }, transport));
+  const query = (sport: number) => there(udp({ sport, dport: 53 }));
+  const kinds: readonly [key: TimeoutKey, timeoutMs: number, packets: readonly Uint8Array[]][] = [
+    ['tcp_syn_sent', 10_000, [there(tcp({ sport: 1, seq: 1, flags: 'S' }))]],
+    [
+      'tcp_syn_recv',
+      12_000,
+      [there(tcp({ sport: 2, seq: 1, flags: 'S' })), back(tcp({ sport: 80, dport: 2, seq: 1, ack: 2, flags: 'SA' }))],
+    ],
+    ['udp_first', 14_000, [query(3)]],
+    ['udp_single', 16_000, [query(4), query(4)]],
+    ['icmp_first', 18_000, [there(icmp({ type: 8, id: 5 }))]],
+  ];
+  for (const [, timeoutMs, packets] of kinds) {
+    const engine = open({ adaptiveTimeouts: { startPercent: 60, endPercent: 120 } });
+    const action = engine.defineAction({ timeoutPolicy: 1 });
+    engine.settings.setTimeoutPolicy(1, Object.fromEntries(kinds.map(([key, ms]) => [key, ms])));
+    // Answered ones, whose time is not shortened, keep the table nine tenths full: half of each timeout is left.
+    const others = Array.from({ length: 899 }, (_, index) => [
+      there(udp({ sport: 1000 + index, dport: 53 })),
+      back(udp({ sport: 53, dport: 1000 + index })),
+    ]);
+    send(engine, others.flat(), 0);
+    send(engine, packets, 0, action);
+    assert.equal(engine.connectionCount, 900);
+    engine.sweep(timeoutMs / 2 - 1);
+    assert.equal(engine.connectionCount, 900);
+    engine.sweep(timeoutMs / 2);
+    assert.equal(engine.connectionCount, 899);
+  }
+});
 
 test('what is replied or established keeps its time however full the table is', () => {
   const engine = open({ adaptiveTimeouts: { startPercent: 1, endPercent: 2 } });

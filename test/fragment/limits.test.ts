@@ -27,6 +27,38 @@ test('the oldest datagram gives way to a new one', () => {
   auditFragments(engine);
 });
 
+test('the oldest datagram does not give way to a fragment of its own, but the next one does', () => {
+  const engine = opened();
+  engine.settings.fragments.max = 10;
+  const [oldest, next, ...others] = Array.from({ length: 10 }, (_, number) =>
+    cut(datagram({ src: `10.0.1.${number}` }), 1480),
+  );
+  feed(
+    engine,
+    [oldest, next, ...others].map(([first]) => first),
+  );
+  const [second, last] = oldest.slice(1);
+  assert.deepEqual(feed(engine, [second]).answers, [HELD]);
+  assert.equal(engine.counters().events.ipv4FragmentsEvicted, 1);
+  assert.equal(feed(engine, [last]).released.length, 3, 'the oldest is whole');
+  assert.equal(feed(engine, next.slice(1)).released.length, 0, 'the next one is not there any more');
+  assert.equal(feed(engine, others[1].slice(1)).released.length, 3, 'those behind it are');
+  auditFragments(engine);
+});
+
+test('datagrams of one pair of addresses become whole in any order', () => {
+  const engine = opened();
+  const all = [0, 1, 2, 3].map(id => cut(datagram(), 1480, { id }));
+  feed(
+    engine,
+    all.map(([first]) => first),
+  );
+  for (const [place, id] of [1, 3, 0, 2].entries()) {
+    assert.equal(feed(engine, all[id].slice(1)).released.length, 3, `datagram ${id}`);
+    assert.equal(auditFragments(engine), 3 - place);
+  }
+});
+
 test('a pair of addresses takes from itself beyond its half, and others keep what they have', () => {
   const engine = opened();
   engine.settings.fragments.max = 100;

@@ -88,6 +88,23 @@ test('the whole belongs to the connection of packets that are not fragmented', (
   assert.deepEqual(feed(engine, [frame(datagram({}, 'again'))]).answers, ['est|trk none']);
 });
 
+test('under NAT the fragments come back as if they had been sent from the other address and port', () => {
+  const sentFrom = (src: string, sport: number) => {
+    const payload = udp({ sport, dport: 53, payload: LARGE });
+    if (src.includes(':')) return cut(ipv6({ ...V6, src }, payload), 1448);
+    return cut(ipv4({ ...V4, src, options: [1, 1, 1, 0] }, payload), 1480);
+  };
+  for (const [src, minAddress] of [
+    [V4.src, '192.0.2.7'],
+    [V6.src, '2001:db8::7'],
+  ] as const) {
+    const engine = opened({}, { nat: { kind: 'src', minAddress, minPort: 7000 } });
+    const { released } = feed(engine, sentFrom(src, 4000));
+    assert.deepEqual(bytesOf(released), hex(sentFrom(minAddress, 7000)));
+    for (const packet of statesOf(released)) assert.equal(packet, 'new|trk|snat none');
+  }
+});
+
 test('a wrong checksum of the whole makes all of its fragments invalid', () => {
   const frames = cut(ipv4(V4, udp({ ...ports, payload: LARGE, checksum: 'wrong' })), 1480);
   const engine = opened();
@@ -216,15 +233,25 @@ test('a datagram of 64 KiB', () => {
 });
 
 test('a last fragment that ends beyond 64 KiB', () => {
-  const engine = opened();
   const frames = cut(datagram({}, new Uint8Array(65_480)), 1480);
   const last = Buffer.from(frames[frames.length - 1]);
   const longer = fragment(datagram({}, new Uint8Array(3000)), { from: 0, to: 3000, more: false });
   const beyond = Buffer.concat([last.subarray(0, 34), longer.subarray(34)]);
   beyond.writeUInt16BE(beyond.length - 14, 16);
   const known = 1 << 4; // the header's sum is not the point
-  assert.deepEqual(feed(engine, [...frames.slice(1, -1), beyond, frames[0]], { known }).released, []);
-  auditFragments(engine);
+  // Counted in 16 bits it ends within the first one, if that is there; and before it begins, so that nothing overlaps it.
+  const rest = frames.slice(0, -1);
+  const orders: readonly [frames: readonly Uint8Array[], answer: string][] = [
+    [[...rest, beyond], 'inv|trk fragment-overlap'],
+    [[beyond, ...rest, frames[0]], 'inv|trk fragment-oversize'],
+  ];
+  for (const [sent, answer] of orders) {
+    const engine = opened();
+    const { answers, released } = feed(engine, sent, { known });
+    assert.deepEqual(released, []);
+    assert.deepEqual(answers, [...sent.slice(1).map(() => HELD), answer]);
+    assert.equal(auditFragments(engine), sent.length - 1);
+  }
 });
 
 test('after 15 s the rest comes too late; until then it is in time', () => {

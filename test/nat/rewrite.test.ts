@@ -40,6 +40,8 @@ const MAKERS: readonly (readonly [name: string, families: readonly (4 | 6)[], ma
   ['icmp information reply', [4], ({ sport }, payload) => icmp({ type: 16, id: sport, payload })],
   ['icmpv6 echo', [6], ({ sport }, payload) => icmpv6({ id: sport, payload })],
   ['icmpv6 echo reply', [6], ({ sport }, payload) => icmpv6({ type: 129, id: sport, payload })],
+  ['ICMP in IPv6, a protocol without ports there', [6], (_, payload) => raw(1, [8, 0, 1, 2, 3, 4, ...payload])],
+  ['ICMPv6 in IPv4, a protocol without ports there', [4], (_, payload) => raw(58, [128, 0, 1, 2, 3, 4, ...payload])],
   ['a protocol without ports', [4, 6], (_, payload) => raw(47, payload)],
 ];
 

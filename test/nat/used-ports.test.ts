@@ -51,6 +51,19 @@ test('ports come and go as in a set', () => {
   });
 });
 
+test('the one free port of all is found, and none when there is none', () => {
+  const words = createUsedPorts(1);
+  const map = claimMap(words, OWNER, 5, 1);
+  for (let port = 0; port < 65_536; port++) setUsedLocked(words, map, 5, 1, port);
+  assert.deepEqual([nextUnused(words, map, 0, 65_536), nextUnused(words, map, 1024, 2048)], [65_536, 2048]);
+  for (const port of [65_535, 40_000, 31, 0]) {
+    clearUsedLocked(words, 5, 1, port);
+    assert.equal(nextUnused(words, map, 0, 65_536), port);
+    assert.equal(nextUnused(words, map, port + 1, 65_536), port === 65_535 ? 65_536 : 65_535);
+    if (port !== 65_535) setUsedLocked(words, map, 5, 1, port);
+  }
+});
+
 test('as many names as there are maps; one without ports makes room', () => {
   const words = createUsedPorts(1);
   const maps = Array.from({ length: 8 }, (_, name) => claimMap(words, OWNER, name, 1));
@@ -78,6 +91,26 @@ test('a thread that ends while it claims is told of, and others claim again', ()
   assert.equal(claimMap(words, OWNER, 1, 1), NO_MAP, 'another thread has ended');
   releaseClaim(words, 9);
   assert.notEqual(claimMap(words, OWNER, 1, 1), NO_MAP);
+});
+
+test('a port that another thread clears while its word is noted as full is found again', () => {
+  const words = createUsedPorts(1);
+  const map = claimMap(words, OWNER, 5, 1);
+  for (let port = 64; port < 95; port++) setUsedLocked(words, map, 5, 1, port);
+  const { or } = Atomics;
+  let calls = 0;
+  // The other thread comes between the two steps of the one that sets the last bit: the port's, and that of its word.
+  Atomics.or = ((array: Int32Array, index: number, value: number) => {
+    if (++calls === 2) clearUsedLocked(words, 5, 1, 70);
+    return or(array, index, value);
+  }) as typeof or;
+  try {
+    setUsedLocked(words, map, 5, 1, 95);
+  } finally {
+    Atomics.or = or;
+  }
+  assert.equal(calls, 2);
+  assert.equal(nextUnused(words, map, 64, 65_536), 70);
 });
 
 test('maps grow with the table, up to a limit', () => {

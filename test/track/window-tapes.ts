@@ -30,6 +30,26 @@ export const PICKUP: readonly Tape[] = [
     [3, 'orig', 'A', { seq: 200_000, ack: 9000, length: 1000 }, 'tcp-window', 'SYN_SENT CLOSED'],
     [4, 'reply', 'A', { seq: 9000, ack: 8000 }, 'est|rpl|trk', 'ESTABLISHED SYN_SENT'],
   ]),
+  // An acknowledgement further off than may be is forgiven where the window of its sender has to be guessed, not where
+  // the other side's acknowledgements have told of it.
+  ...([9000, 8000] as const).map(seq =>
+    tcpTape(`first seen from ${seq} on, when 9000 is acknowledged`, OVS, [
+      [0, 'orig', 'A', { seq: 5000, ack: 9000 }, 'new|trk', 'SYN_SENT CLOSED'],
+      [1, 'orig', 'A', { seq: 5000, ack: 9000 }, 'est|trk', 'SYN_SENT CLOSED'],
+      seq === 9000
+        ? [2, 'reply', 'A', { seq, ack: 5001 + ACK_LIMIT, length: 500 }, 'est|rpl|trk', 'ESTABLISHED SYN_SENT']
+        : [2, 'reply', 'A', { seq, ack: 5001 + ACK_LIMIT, length: 500 }, 'tcp-window', 'SYN_SENT SYN_SENT'],
+    ]),
+  ),
+  tcpTape('a near miss may end a connection, by FIN', OVS, [
+    [0, 'orig', 'A', { seq: 5000, ack: 9000, length: 1000 }, 'new|trk', 'SYN_SENT CLOSED'],
+    [1, 'orig', 'FA', { seq: 7000, ack: 9000, length: 100 }, 'est|trk', 'CLOSING CLOSED'],
+    [2, 'orig', 'FA', { seq: 8000, ack: 9000, length: 100 }, 'est|trk', 'CLOSING CLOSED'],
+  ]),
+  tcpTape('a near miss may end a connection, by RST', OVS, [
+    [0, 'orig', 'A', { seq: 5000, ack: 9000, length: 1000 }, 'new|trk', 'SYN_SENT CLOSED'],
+    [1, 'orig', 'R', { seq: 7000 }, 'est|trk', 'TIME_WAIT TIME_WAIT'],
+  ]),
   tcpTape('near misses do not keep a connection alive', OVS, [
     [0, 'orig', 'A', { seq: 5000, ack: 9000, length: 1000 }, 'new|trk'],
     [29_999, 'orig', 'A', { seq: 7000, ack: 9000, length: 1000 }, 'est|trk', 'SYN_SENT CLOSED'],
