@@ -3,8 +3,8 @@
  *
  * PORT and the reply 227 (RFC 959, section 4.1.2) over IPv4, EPRT and the reply 229 (RFC 2428) over IPv4 and IPv6. Read
  * as Open vSwitch reads them: at the beginning of a segment only, the first 128 bytes of it, upper or lower case, with
- * any text between the code of a reply and its numbers. Unlike there, a number must be followed by something in the same
- * segment: one that the segment ends with may go on in the next.
+ * any text between the code of a reply and its numbers; the last byte that is looked at only ends what comes before it.
+ * Unlike there, a number that goes on in that byte is not taken: it may go on in the next segment, too.
  *
  * Imports helper, text, wire/bytes, wire/facts. Imported by alg/helpers.
  */
@@ -13,7 +13,7 @@ import { IPPROTO } from '../wire/facts.js';
 import { END, FORM, type Helper, MESSAGE, SAYS } from './helper.js';
 import { isDigit, NO_TEXT, readIpv4Text, readIpv6Text } from './text.js';
 
-/** Bytes of a segment that are looked at. */
+/** Bytes of a segment that are looked at, the last one to see what ends there. */
 const MOST_BYTES = 128;
 const MAX_PORT = 0xffff;
 const MAX_BYTE = 0xff;
@@ -70,7 +70,7 @@ function findDigit(view: DataView, at: number, end: number): number {
 }
 
 /**
- * Reads the number at `at`, which something must follow before `end`.
+ * Reads the number at `at`; there is a byte at `end`, which must not go on with it.
  * @returns value << DIGIT_BITS | digits; NO_NUMBER when there is no digit, one too many or a value above `most`
  */
 function readNumber(view: DataView, at: number, end: number, mostDigits: number, most: number): number {
@@ -80,7 +80,7 @@ function readNumber(view: DataView, at: number, end: number, mostDigits: number,
     value = value * 10 + u8(view, at + digits++) - ZERO;
   }
   const behind = at + digits;
-  if (digits === 0 || behind >= end || isDigit(u8(view, behind)) || value > most) return NO_NUMBER;
+  if (digits === 0 || isDigit(u8(view, behind)) || value > most) return NO_NUMBER;
   return (value << DIGIT_BITS) | digits;
 }
 
@@ -161,7 +161,7 @@ export const ftp = {
 
   read(view, from, end, isIpv6, message) {
     // A zero byte ends the text, as it does in C.
-    const stop = findByte(view, from, Math.min(end, from + MOST_BYTES), 0);
+    const stop = findByte(view, from, Math.min(end, from + MOST_BYTES) - 1, 0);
     return isIpv6 ? readOverIpv6(view, from, stop, message) : readOverIpv4(view, from, stop, message);
   },
 } as const satisfies Helper;

@@ -75,7 +75,6 @@ test('everything else says nothing', () => {
 });
 
 const MALFORMED = [
-  'PORT',
   'PORT\r\n',
   'PORT \r\n',
   'PORT 10,1,0,2\r\n',
@@ -120,6 +119,15 @@ const WHOLE: readonly (readonly [text: string, isIpv6: boolean])[] = [
   ['EPRT |2|1080::8:800:200c:417a|5282|\r\n', true],
   ['229 Entering Extended Passive Mode (|||6446|)\r\n', true],
 ];
+
+test('a word that a segment ends with is none yet, as in OVS', () => {
+  for (const text of ['PORT', 'EPRT', '227', '229']) {
+    assert.equal(readText(ftp, text), 'nothing', text);
+    assert.equal(readText(ftp, `${text} `), 'malformed', text);
+  }
+  assert.equal(readText(ftp, '229 Extended Passive', true), 'nothing');
+  assert.equal(readText(ftp, '229 Extended Passive ', true), 'malformed');
+});
 
 test('cut at any byte, an announcement is whole or none: unlike OVS, a number that a segment ends with is not taken', () => {
   for (const [text, isIpv6] of WHOLE) {

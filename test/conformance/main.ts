@@ -92,8 +92,8 @@ async function compareCaptures(version: number): Promise<Row> {
 
 async function compareRandom(version: number): Promise<Row[]> {
   const rows: Row[] = [];
-  for (const kind of KINDS.filter(({ actions }) => actions === COMMIT_ONLY)) {
-    const witness = await OvsWitness.start();
+  for (const kind of KINDS.filter(({ flows }) => flows !== undefined)) {
+    const witness = await OvsWitness.start(kind.flows);
     const what = `random: ${kind.name}`;
     try {
       const { packets } = await run({ kind, witness, filter: askedOf(version), seed: SEED, packets: FUZZ_PACKETS });

@@ -111,12 +111,14 @@ function hasChecksumBehindExtensions(frame: Uint8Array, { isIpv6, l3, protocol, 
 }
 
 /**
- * Not for what Open vSwitch rewrites wrongly: the header checksum of a packet without payload, errors over IPv6 that
+ * Not for what Open vSwitch rewrites wrongly: the header checksum of a packet without payload, whatever names a version
+ * of IP that it is not, errors over IPv6 that
  * quote TCP, or UDP if they tell an MTU, those over IPv4 that quote less than a TCP header, and checksums of TCP and UDP behind extension headers.
  */
 function isRewrittenWell(frame: Uint8Array): boolean {
   const anatomy = anatomyOf(frame);
   if (anatomy === undefined || anatomy.end <= anatomy.l4) return false;
+  if (frame[anatomy.l3] >>> 4 !== (anatomy.isIpv6 ? 6 : 4)) return false;
   if (hasChecksumBehindExtensions(frame, anatomy)) return false;
   const quoted = quotedAnatomy(frame, anatomy);
   if (quoted?.protocol === PROTOCOL.UDP) return !quoted.isIpv6 || u16(frame, anatomy.l4 + 6) === 0;

@@ -22,6 +22,8 @@ import type { Witness } from './witness.js';
 export interface Kind {
   readonly name: string;
   readonly actions: Actions;
+  /** The actions as flow rules, where packets show which one they pass. */
+  readonly flows?: string;
   readonly maxSteps: number;
   /** Packets may be held, and leave after later ones. */
   readonly hasFragments?: true;
@@ -68,6 +70,7 @@ function account({ packets }: Traffic, actions: Actions, expected: Verdicts, act
       typeof value === 'bigint' ? `0x${value.toString(16)}` : value,
     );
   };
+  const table = ({ dump, expectations = [] }: Verdicts) => [...dump, ...expectations].join('\n          ');
   return packets
     .map(({ timeMs, passes }, packet) => {
       const said = [expected.text(packet), actual.text(packet)];
@@ -75,7 +78,7 @@ function account({ packets }: Traffic, actions: Actions, expected: Verdicts, act
       return `${what}   ${said[0]}\n${said[0] === said[1] ? '' : `   flowshard: ${said[1]}\n`}`;
     })
     .join('')
-    .concat(`expected: ${expected.dump.join('\n          ')}\n   actual: ${actual.dump.join('\n          ')}\n`);
+    .concat(`expected: ${table(expected)}\n   actual: ${table(actual)}\n`);
 }
 
 /** Leaves out what packets the difference does not need. */

@@ -44,6 +44,29 @@ function isHelped(frame: Uint8Array, { protocol, l4, end }: Anatomy): boolean {
   return protocol === PROTOCOL.UDP && destination === TFTP_PORT;
 }
 
+/** Bytes of a segment of FTP's that Open vSwitch looks at. */
+const FTP_BYTES = 128;
+
+function ftpText(frame: Uint8Array, { protocol, l4, end }: Anatomy): string {
+  if (protocol !== PROTOCOL.TCP || l4 + 20 > end) return '';
+  const payload = frame.subarray(l4 + (frame[l4 + 12] >> 4) * 4, end);
+  return Buffer.from(payload.subarray(0, FTP_BYTES)).toString('latin1');
+}
+
+/**
+ * An announcement with a number that Open vSwitch takes for whole: what is looked at ends within it, or it has more digits
+ * than are looked at.
+ */
+function hasCutNumber(frame: Uint8Array, anatomy: Anatomy): boolean {
+  const text = ftpText(frame, anatomy);
+  return /(^(port|eprt|227|229)|extended passive).*([0-9]$|[0-9]{7})/is.test(text);
+}
+
+/** Over IPv4 old versions do not know the extended commands, and want a comma behind the address of the others. */
+function isUnknownTo31(frame: Uint8Array, anatomy: Anatomy): boolean {
+  return !anatomy.isIpv6 && /^(eprt|229|(port|227)\D*(\d+[,.]){3}\d+[^,\d])/i.test(ftpText(frame, anatomy));
+}
+
 function without(traffic: Traffic, isLeftOut: (frame: Uint8Array, anatomy: Anatomy) => boolean): Traffic {
   const packets = traffic.packets.filter(({ frame }) => {
     const anatomy = anatomyOf(frame);
@@ -77,21 +100,26 @@ function withoutLateFragments(traffic: Traffic): Traffic {
 
 /** What the reference is asked. */
 export function comparable(traffic: Traffic): Traffic {
+  const { hasHelpers = false } = traffic;
   const known = without(
     traffic,
-    (frame, anatomy) => isEmptyForeignIcmp(anatomy) || isHelped(frame, anatomy) || isBeyond(frame, anatomy),
+    (frame, anatomy) =>
+      isEmptyForeignIcmp(anatomy) ||
+      isBeyond(frame, anatomy) ||
+      (hasHelpers ? hasCutNumber(frame, anatomy) : isHelped(frame, anatomy)),
   );
   return withoutLateFragments(known);
 }
 
 /**
- * What Open vSwitch 3.1 is asked: it does not know SCTP, refuses an error that quotes a first fragment, and sends on as
- * invalid what fragments it gives up, for which reason none gets too old and no datagram too long.
+ * What Open vSwitch 3.1 is asked: it does not know SCTP, reads some of FTP otherwise, refuses an error that quotes a
+ * first fragment, and sends on as invalid what fragments it gives up, for which reason none gets too old and no datagram
+ * too long.
  */
 export function comparableWith31(traffic: Traffic): Traffic {
   const asked = without(comparable(traffic), (frame, anatomy) => {
     const quoted = quotedAnatomy(frame, anatomy);
-    if (fragmentEnd(frame, anatomy) > SURE_DATAGRAM) return true;
+    if (fragmentEnd(frame, anatomy) > SURE_DATAGRAM || isUnknownTo31(frame, anatomy)) return true;
     return anatomy.protocol === PROTOCOL.SCTP || quoted?.protocol === PROTOCOL.SCTP || quoted?.isFragment === true;
   });
   return asked.packets.some(({ frame }) => isFragment(frame)) ? stopped(asked) : asked;

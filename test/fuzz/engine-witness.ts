@@ -5,8 +5,10 @@
  */
 import {
   dumpConnections,
+  dumpExpectations,
   flushConnections,
   formatConnection,
+  formatExpectation,
   LocalEngine,
   PACKET,
   PACKET_WORDS,
@@ -51,6 +53,7 @@ export class EngineWitness implements Witness {
     verdicts.dump = Array.from(dumpConnections(this.#engine.tracker, this.#nowMs), entry =>
       formatConnection(entry, options),
     ).sort();
+    verdicts.expectations = Array.from(dumpExpectations(this.#engine.tracker, this.#nowMs), formatExpectation).sort();
     return verdicts;
   }
 
@@ -71,8 +74,17 @@ export class EngineWitness implements Witness {
     if (isOneAction(passes)) this.#engine.execute(batch);
     else this.#pass(passes);
     this.#readAll(packets, verdicts);
-    for (batch.clear(); this.#engine.released.takeInto(batch) > 0; batch.clear()) this.#readAll(packets, verdicts);
+    this.#takeReleased(packets, verdicts);
     return length;
+  }
+
+  #takeReleased(packets: readonly TrafficPacket[], verdicts: Verdicts): void {
+    const batch = this.#batch;
+    for (batch.clear(); this.#engine.released.isMoreToCome; batch.clear()) {
+      this.#engine.execute(batch); // of no packets: what had no room before comes now
+      this.#engine.released.takeInto(batch);
+      this.#readAll(packets, verdicts);
+    }
   }
 
   #readAll(packets: readonly TrafficPacket[], verdicts: Verdicts): void {

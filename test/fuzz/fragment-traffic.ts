@@ -17,6 +17,7 @@ import { sealHeader } from './writer.js';
 const SOME_LENGTHS = [2900, 1300, 4400, 2900, 600, 3000, 8000, 100, 20];
 /** What fragments carry: as much as is usual, just enough not to be too small, a little less, much more, next to nothing. */
 const SOME_SIZES = [1480, 1448, 1184, 1232, 1176, 1224, 2960, 1480, 8];
+const LONG_PART = 30_000;
 const SOME_IDS = [1, 2, 3, 0, 0xffff];
 const SOME_FLAGS = ['S', 'SA', 'A', 'PA', 'FA', 'R'];
 const SOME_OPTIONS = [[], [], [1, 1, 1, 1], [148, 4, 0, 0, 1, 1, 1, 0]];
@@ -241,7 +242,7 @@ class Play {
 function anyPart({ packet, fields }: Datagram, a: number, c: number): Part {
   const size = carried(packet, fields);
   const from = (a % Math.max(1, size)) & ~7;
-  const to = Math.min(size, from + (c % 2 === 0 ? pick(SOME_SIZES, a >>> 16) : size));
+  const to = Math.min(size, from + (c % 2 === 0 ? pick(SOME_SIZES, a >>> 16) : LONG_PART));
   return { from, to, ...(c % 4 === 3 ? { more: c % 16 === 3 } : {}) };
 }
 

@@ -10,7 +10,6 @@ import { type Filter, run } from './campaign.js';
 import { comparable, comparableWith31 } from './differences.js';
 import { KINDS } from './kinds.js';
 import { hurried, OvsWitness } from './ovs-witness.js';
-import { COMMIT_ONLY } from './traffic.js';
 
 const SEED = 20260725;
 const { FLOWSHARD_FUZZ_PACKETS: wanted = '4000' } = process.env;
@@ -20,9 +19,9 @@ const found = isOvsAvailable();
 const skip = found.available ? false : found.reason;
 
 describe('Open vSwitch and the engine judge random traffic alike', { skip, concurrency: 2 }, () => {
-  for (const kind of KINDS.filter(({ actions }) => actions === COMMIT_ONLY)) {
+  for (const kind of KINDS.filter(({ flows }) => flows !== undefined)) {
     test(`${kind.name}: ${PACKETS} packets`, async t => {
-      const witness = await OvsWitness.start();
+      const witness = await OvsWitness.start(kind.flows);
       try {
         const known = versionOf(witness.name) < 4 ? comparableWith31 : comparable;
         const filter: Filter = traffic => hurried(known(traffic));

@@ -8,21 +8,23 @@
  * | kind | request | answer |
  * |---|---|---|
  * | 1 | packet: time in ms (8 bytes), count, that many numbers of actions (-1: ct_clear), the frame | one per packet that leaves: its number since the last flush, ct_state, zone, mark, label (4 words, least significant first), protocol of the original tuple with 0x100 for IPv6, its ports (source << 16 or ICMP type << 16, destination or code), source and destination address in network order (16 bytes each, IPv4 in the last four), and the frame if it is not the one of this request |
- * | 2 | action: its number, flags (1 commit, 2 force, 4 mark, 8 label), zone, mark, its mask, label (4 words), its mask (4), nat (0 without; 0x10000, 1 source, 2 with ports, 4 destination, 8 with ports, 0x100 random, 0x200 persistent), first address (16 bytes), last address, first port << 16 with last port, 0 | |
+ * | 2 | action: its number, flags (1 commit, 2 force, 4 mark, 8 label), zone, mark, its mask, label (4 words), its mask (4), nat (0 without; 0x10000, 1 source, 2 with ports, 4 destination, 8 with ports, 0x100 random, 0x200 persistent), first address (16 bytes), last address, first port << 16 with last port, helper (1 ftp, 2 tftp) | |
  * | 3 | flush: the table is empty, no fragment is held, packets count from 0 | |
  * | 4 | dump: time in ms (8 bytes) | the connections as `dpctl/dump-conntrack -m -s` prints them, a line each |
  * | 5 | whether TCP sequence numbers are checked (1, 0) | |
  * | 6 | version | a line that names the program |
  * | 7 | fence | the same, after the answers to all that came before; the program then writes out what it buffers |
  * | 8 | whether fragments are reassembled (1, 0) | |
+ * | 9 | expectations | as `dpctl/dump-conntrack-exp` prints them, a line each |
  *
  * A packet that is held (a fragment) has no answer until it leaves, which may be after a later packet. The clock is the
  * packets'; it never goes back, over flushes neither.
  *
- * Imports traffic, verdicts, src/engine/action, src/nat/address.
+ * Imports traffic, verdicts, src/engine/action, src/alg/helpers, src/nat/address.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import { helperNumber } from '../../src/alg/helpers.js';
 import type { CtAction } from '../../src/engine/action.js';
 import { parseAddress } from '../../src/nat/address.js';
 import { within } from '../support/ovs-sockets.js';
@@ -30,7 +32,17 @@ import type { Actions, Traffic, TrafficPacket } from './traffic.js';
 import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
 import type { Witness } from './witness.js';
 
-const KIND = { PACKET: 1, ACTION: 2, FLUSH: 3, DUMP: 4, CHECKS: 5, VERSION: 6, FENCE: 7, FRAGMENTS: 8 } as const;
+const KIND = {
+  PACKET: 1,
+  ACTION: 2,
+  FLUSH: 3,
+  DUMP: 4,
+  CHECKS: 5,
+  VERSION: 6,
+  FENCE: 7,
+  FRAGMENTS: 8,
+  EXPECTATIONS: 9,
+} as const;
 const HEAD_BYTES = 8;
 const ANSWER_WORDS = 10;
 const ADDRESSES_AT = ANSWER_WORDS * 4;
@@ -80,7 +92,7 @@ function natBits({ kind, minPort, random = false, persistent = false }: NonNulla
 }
 
 function actionBody(number: number, action: CtAction): Buffer {
-  const { zone = 0, commit = true, force = false, mark, label, nat } = action;
+  const { zone = 0, commit = true, force = false, mark, label, nat, helper } = action;
   const flags = Number(commit) | (Number(force) << 1) | (mark ? 4 : 0) | (label ? 8 : 0);
   const markMask = mark?.mask ?? 0xffff_ffff;
   const labelMask = label?.mask ?? (1n << 128n) - 1n;
@@ -91,7 +103,7 @@ function actionBody(number: number, action: CtAction): Buffer {
     words(nat === undefined ? 0 : natBits(nat)),
     addressBytes(nat?.minAddress),
     addressBytes(nat?.maxAddress ?? nat?.minAddress),
-    words((minPort << 16) | maxPort, 0),
+    words((minPort << 16) | maxPort, helper === undefined ? 0 : helperNumber(helper)),
   ]);
 }
 
@@ -145,10 +157,12 @@ export class OracleProgram implements Witness {
       this.#send(KIND.PACKET, packetBody(packet, this.#nowMs));
     }
     this.#send(KIND.DUMP, milliseconds(this.#nowMs));
+    this.#send(KIND.EXPECTATIONS);
     const verdicts = new Verdicts(packets.length);
     for (const { kind, body } of await this.#answered()) {
       if (kind === KIND.PACKET) readAnswer(packets, verdicts, body);
-      else verdicts.dump = body.toString().split('\n').filter(Boolean).sort();
+      else if (kind === KIND.DUMP) verdicts.dump = sortedLines(body);
+      else verdicts.expectations = sortedLines(body);
     }
     return verdicts;
   }
@@ -189,6 +203,10 @@ export class OracleProgram implements Witness {
     }
     this.#received = this.#received.subarray(at);
   }
+}
+
+function sortedLines(body: Buffer): string[] {
+  return body.toString().split('\n').filter(Boolean).sort();
 }
 
 function readAnswer(packets: readonly TrafficPacket[], { words: rows, rewritten }: Verdicts, body: Buffer): void {

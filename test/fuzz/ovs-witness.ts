@@ -1,6 +1,6 @@
 /**
  * A live ovs-vswitchd as a witness: slower than a program of its own, and to be had wherever the package is installed.
- * Every IP packet passes ct(commit) in zone 0; other actions are not for it.
+ * It knows actions only as flow rules.
  *
  * Imports support/ovs, conformance/judges, anatomy, traffic, verdicts, witness, writer.
  */
@@ -9,7 +9,7 @@ import { parseAddress } from '../../src/nat/address.js';
 import { CT } from '../../src/track/state.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
 import { PORTS_OF_FRAGMENTS } from '../conformance/judges.js';
-import { Ovs, type OvsReport } from '../support/ovs.js';
+import { COMMIT_FLOWS, Ovs, type OvsReport } from '../support/ovs.js';
 import { isFragment } from './anatomy.js';
 import type { Traffic, TrafficPacket } from './traffic.js';
 import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
@@ -29,8 +29,9 @@ export class OvsWitness implements Witness {
     this.#ovs = ovs;
   }
 
-  static async start(): Promise<OvsWitness> {
-    return new OvsWitness(await Ovs.start());
+  /** @param flows what packets pass */
+  static async start(flows = COMMIT_FLOWS): Promise<OvsWitness> {
+    return new OvsWitness(await Ovs.start({ flows }));
   }
 
   get name(): string {

@@ -21,6 +21,8 @@ export interface Traffic {
   readonly packets: readonly TrafficPacket[];
   /** TCP sequence numbers are checked. */
   readonly checksSequence: boolean;
+  /** Control connections are committed with their helpers, and nothing passes two actions. */
+  readonly hasHelpers?: true;
 }
 
 /** The actions that cases choose from; the same for a whole campaign. */

@@ -31,6 +31,8 @@ export class Verdicts {
   readonly untoldPorts = new Set<number>();
   /** The table afterwards, as `dpctl/dump-conntrack -m -s` prints it, sorted. */
   dump: readonly string[] = [];
+  /** What is expected afterwards, as `dpctl/dump-conntrack-exp` prints it, sorted; undefined of who does not tell. */
+  expectations: readonly string[] | undefined;
 
   constructor(packets: number) {
     this.words = new Int32Array(packets * VERDICT_WORDS);
@@ -65,5 +67,6 @@ export function isSame(expected: Verdicts, actual: Verdicts): boolean {
   for (const packet of [...expected.rewritten.keys(), ...actual.rewritten.keys()]) {
     if (!sameFrame(expected.rewritten.get(packet), actual.rewritten.get(packet))) return false;
   }
-  return expected.dump.join('\n') === actual.dump.join('\n');
+  if (expected.dump.join('\n') !== actual.dump.join('\n')) return false;
+  return expected.expectations === undefined || expected.expectations.join('\n') === actual.expectations?.join('\n');
 }
