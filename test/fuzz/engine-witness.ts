@@ -1,7 +1,7 @@
 /**
  * The engine as a witness, without workers. A fragment has the verdict that it comes back with, and none if it does not.
  *
- * Imports traffic, verdicts, witness, the public API.
+ * Imports traffic, verdicts, witness, src/reason, the public API.
  */
 import {
   dumpConnections,

@@ -1,9 +1,8 @@
 /**
  * All kinds of traffic.
  *
- * Imports campaign for their form, and the kinds.
+ * Imports campaign for their form, support/ovs, and the kinds.
  */
-
 import { COMMIT_FLOWS } from '../support/ovs.js';
 import { actionTraffic, NAT_ACTIONS, natTraffic, PLAIN_ACTIONS } from './action-traffic.js';
 import type { Kind } from './campaign.js';
