@@ -72,8 +72,7 @@ function transportOf(flow: Flow, word: number): Transport {
   const isLongest = (word >>> 4) % 64 === 63;
   const length = isLongest ? LONGEST + ((word >>> 10) % LONGEST_RANGE) : pick(SOME_LENGTHS, word >>> 4);
   const payload = PATTERN.subarray(0, length);
-  const checksum = (word >>> 20) % 32 === 31 ? ('wrong' as const) : undefined;
-  const isGood = checksum === undefined ? {} : { checksum };
+  const sum = (word >>> 20) % 32 === 31 ? ({ checksum: 'wrong' } as const) : {};
   switch (word % 8) {
     case 0:
       return tcp({
@@ -82,24 +81,24 @@ function transportOf(flow: Flow, word: number): Transport {
         seq: 1000 + ((word >>> 8) % 3),
         flags: pick(SOME_FLAGS, word >>> 12),
         payload,
-        ...isGood,
+        ...sum,
       });
     case 1:
     case 2: {
-      const echo = { id: 7 + ((word >>> 12) % 2), sequence: 1, payload, ...isGood };
+      const echo = { id: 7 + ((word >>> 12) % 2), sequence: 1, payload, ...sum };
       return isIpv6 ? icmpv6({ type: isReply ? 129 : 128, ...echo }) : icmp({ type: isReply ? 0 : 8, ...echo });
     }
     case 3: {
       const back = { src: addressText(isIpv6, dst), dst: addressText(isIpv6, src) };
       const quoted = udp({ sport: dport, dport: sport, payload: payload.subarray(0, 1200) });
       const mtu = { id: 0, sequence: word % 128 < 64 ? 0 : 1280 };
-      if (isIpv6) return icmpv6({ type: 2, code: 0, ...mtu, payload: ipv6(back, quoted).bytes, ...isGood });
-      return icmp({ type: 3, code: 4, ...mtu, payload: ipv4(back, quoted).bytes, ...isGood });
+      if (isIpv6) return icmpv6({ type: 2, code: 0, ...mtu, payload: ipv6(back, quoted).bytes, ...sum });
+      return icmp({ type: 3, code: 4, ...mtu, payload: ipv4(back, quoted).bytes, ...sum });
     }
     case 4:
       return raw(47, payload);
     default:
-      return udp({ sport, dport, payload, ...isGood });
+      return udp({ sport, dport, payload, ...sum });
   }
 }
 

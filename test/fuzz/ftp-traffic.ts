@@ -8,11 +8,12 @@
  * When NAT makes an address longer or shorter, each side waits for the other, and nothing comes twice: what Open vSwitch
  * makes of the rest is on the README's list, as is EPRT over IPv4 under NAT.
  *
- * Imports conformance/conversations, conformance/dialogue, conformance/judges, script, traffic.
+ * Imports conformance/conversations, conformance/dialogue, conformance/judges, anatomy, script, traffic.
  */
 import { type Path, path, tcpConversation } from '../conformance/conversations.js';
 import { Dialogue } from '../conformance/dialogue.js';
 import { LEAVE } from '../conformance/judges.js';
+import { u16 } from './anatomy.js';
 import { type Script, STEP_WORDS, stepsOf } from './script.js';
 import type { Actions, Traffic, TrafficPacket } from './traffic.js';
 
@@ -273,12 +274,17 @@ class Play {
     const said = isClient === (a % 16 !== 15) ? this.#place.client : this.#place.server;
     const ending = b % 8 < 6 ? '\r\n' : pick(['', '\n', ' ', '.'], b >>> 3);
     const text = damaged(`${written(pick(all, a >>> 4), said, port)}${ending}`, c);
-    if (this.#translating !== undefined && !this.#isIpv6 && /eprt/i.test(text)) return;
+    if (this.#translating !== undefined && /eprt/i.test(text) && !this.#keepsItsLength(text)) return;
     control.announcements++;
     this.#announced.push({ isClient, port, isSure: false });
     const cut = (b >>> 8) % 4 === 0 ? (b >>> 10) % (text.length + 1) : text.length;
     for (const part of [text.slice(0, cut), text.slice(cut)]) if (part !== '') this.#say(control, isClient, part);
     if (a % 2 === 0) this.#say(control, !isClient, '');
+  }
+
+  /** An address that is written in another way than Open vSwitch writes it becomes longer or shorter. */
+  #keepsItsLength(text: string): boolean {
+    return this.#isIpv6 && text.includes(this.#place.client);
   }
 
   /** The connection to whoever waits; all of it, or its beginning. */
@@ -317,10 +323,6 @@ class Play {
     const flags = frame[this.#isIpv6 ? 67 : 47];
     if ((flags & SYN) === 0) this.#push(frame, passes[0]);
   }
-}
-
-function u16(frame: Uint8Array, at: number): number {
-  return (frame[at] << 8) | frame[at + 1];
 }
 
 function written(template: string, address: string, port: number): string {
