@@ -141,8 +141,8 @@ function insertParts(seed: number): readonly Part[] {
       run() {
         for (let index = 0; index < COUNT; index++) records[index] = insert(hashes[index]);
         for (let index = 0; index < COUNT; index++) {
-          removeLocked(map, records[index]);
-          giveRecordLocked(map, records[index]);
+          removeLocked(map, REGION, records[index]);
+          giveRecordLocked(map, REGION, records[index]);
         }
         return records[0];
       },

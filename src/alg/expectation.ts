@@ -230,12 +230,12 @@ function insertExpectation(map: SharedMap, record: number, draft: Int32Array, ha
     Atomics.store(words, at + word, draft[word]); // after the STAMP of 0, for a reader that comes late
   }
   if (!insertLocked(map, REGION_0, hash, record)) {
-    giveRecordLocked(map, record);
+    giveRecordLocked(map, REGION_0, record);
     return false;
   }
   if (!enterLocked(map, REGION_0, hashOfParent(draft[PARENT]), record)) {
-    removeLocked(map, record);
-    giveRecordLocked(map, record);
+    removeLocked(map, REGION_0, record);
+    giveRecordLocked(map, REGION_0, record);
     return false;
   }
   joinListLocked(map, regionAt(map, REGION_0) + USER.OLDEST, record, AGE);
@@ -288,10 +288,10 @@ function removeExpectationLocked(map: SharedMap, record: number): void {
   const { words } = map;
   const at = recordAt(map, record);
   Atomics.store(words, at + STAMP, 0); // readers keep off
-  removeLocked(map, record);
+  removeLocked(map, REGION_0, record);
   leaveLocked(map, REGION_0, hashOfParent(words[at + PARENT]), record);
   leaveListLocked(map, regionAt(map, REGION_0) + USER.OLDEST, record, AGE);
-  giveRecordLocked(map, record);
+  giveRecordLocked(map, REGION_0, record);
 }
 
 /** Removes some of those whose time is up: they are the oldest. */

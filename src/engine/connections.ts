@@ -4,7 +4,7 @@
  * All functions need the lock of the region that the key, or the record, belongs to.
  *
  * Imports sharedarraybuffer-hashmap, track/, wire/facts, admission, classes, counters, evict, hold, membership, memory,
- * overload, policy, reply, tracker. Imported by engine/ and control/.
+ * overload, policy, reply, room, tracker. Imported by engine/ and control/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -32,12 +32,16 @@ import {
   annexOfConn,
   CONN,
   editsAnnexOfConn,
+  isIpv6,
   parentAnnexOfConn,
   protocolOf,
   replyAnnexOfConn,
   STATUS_CLASS_SHIFT,
   STATUS_COUNTED,
+  STATUS_EDITED,
+  STATUS_NAT,
   STATUS_POLICY_SHIFT,
+  STATUS_RELATED,
   STATUS_REVERSED,
   zoneOf,
 } from '../track/connection.js';
@@ -50,7 +54,7 @@ import { EVENT } from './counters.js';
 import { victimLocked, zoneVictimLocked } from './evict.js';
 import { holdRegion } from './hold.js';
 import { enterListsLocked, leaveListsLocked } from './membership.js';
-import { CONTROL, type EngineMemory } from './memory.js';
+import type { EngineMemory } from './memory.js';
 import { noticeFill } from './overload.js';
 import {
   floodPolicyOf,
@@ -61,6 +65,7 @@ import {
   ZONE_POLICY,
 } from './policy.js';
 import { leaveReply } from './reply.js';
+import { releaseConnections, reserveConnection } from './room.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -253,54 +258,16 @@ export function tupleUseLocked(tracker: Tracker, region: number, base: number, k
   return TUPLE.FREE;
 }
 
-/** Adds one to a count, unless it is at its limit. Exact among all threads. */
-function countUpTo(counts: Int32Array, at: number, limit: number): boolean {
-  let count = Atomics.load(counts, at); // orders nothing: the compare-exchange decides
-  while (count < limit) {
-    const seen = Atomics.compareExchange(counts, at, count, count + 1); // counts the connection
-    if (seen === count) return true;
-    count = seen;
-  }
-  return false;
-}
-
-const NO_LIMIT = 0x7fffffff;
-
 /** Evictions for one new connection, of which other threads may take all but the last. */
 const EVICTION_TRIES = 2;
 /** The events of evictions lie in the order of the classes, which begin at 1. */
 const EVICTED = EVENT.evictedHalfOpen - 1;
 
-/** Connections that a zone may have: its own limit, which may be 0, or the default, of which 0 is none. */
-function limitOf(memory: EngineMemory, zone: number): number {
-  const own = Atomics.load(memory.zoneLimits, zone); // a setting, orders nothing
-  if (own !== 0) return own - 1;
-  const usual = Atomics.load(memory.control, CONTROL.DEFAULT_ZONE_LIMIT); // a setting, orders nothing
-  return usual === 0 ? NO_LIMIT : usual;
-}
-
-/**
- * Counts a connection in, unless that would be one too many, the zone's limit first as in OVS.
- * @returns REASON.none, or why not
- */
-function reserveConnection(memory: EngineMemory, zone: number): number {
-  if (!countUpTo(memory.zoneCounts, zone, limitOf(memory, zone))) return REASON['zone-full'];
-  const most = Atomics.load(memory.control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
-  if (countUpTo(memory.control, CONTROL.CONNECTIONS, most)) return REASON.none;
-  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out again
-  return REASON['table-full'];
-}
-
-function releaseConnection(memory: EngineMemory, zone: number): void {
-  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out
-  Atomics.sub(memory.control, CONTROL.CONNECTIONS, 1); // counts the connection out
-}
-
 /**
  * Timeout policy of a new connection: what its action names, or else what its zone has. As in OVS the policy of a zone
  * is for TCP, UDP, ICMP and ICMPv6 (`ct_dpif_timeout_policy_support_ipproto()`).
  */
-function policyOf(memory: EngineMemory, key: number, named: number): number {
+export function timeoutPolicyOf(memory: EngineMemory, key: number, named: number): number {
   if (named !== 0) return named;
   const protocol = protocolOf(key);
   const isFollowed = protocol === 6 || protocol === 17 || protocol === 1 || protocol === 58;
@@ -323,7 +290,7 @@ export function createConnectionLocked(
 ): number {
   const record = prepareConnectionLocked(tracker, region, base, key, protocol, policy);
   if (record < 0 || goLiveLocked(tracker, region, hash, record)) return record;
-  abandonConnectionLocked(tracker, record);
+  abandonConnectionLocked(tracker, region, record);
   return -REASON['table-memory'];
 }
 
@@ -407,11 +374,11 @@ export function prepareConnectionLocked(
   if (reason !== REASON.none) return -reason;
   const record = takeOrEvictLocked(tracker, region, base, key, policy);
   if (record === NONE) {
-    releaseConnection(memory, zone);
+    releaseConnections(memory, zone, 1);
     return -REASON['table-memory'];
   }
   const conn = recordAt(tracker.map, record);
-  words[conn + STATUS] = policyOf(memory, key, timeoutPolicy) << STATUS_POLICY_SHIFT;
+  words[conn + STATUS] = timeoutPolicyOf(memory, key, timeoutPolicy) << STATUS_POLICY_SHIFT;
   protocol.create(tracker, conn, base);
   if (policy !== NO_POLICY) words[conn + STATUS] |= listsOf(tracker, policy, protocol.classOf(words, conn));
   return record;
@@ -427,11 +394,11 @@ export function goLiveLocked(tracker: Tracker, region: number, hash: number, rec
   return true;
 }
 
-/** Gives back a connection that is not in the index: prepared and not inserted, or just removed from it. */
-export function abandonConnectionLocked(tracker: Tracker, record: number): void {
+/** Gives back a connection that was prepared and is not in the index. */
+export function abandonConnectionLocked(tracker: Tracker, region: number, record: number): void {
   const zone = zoneOf(tracker.words[recordAt(tracker.map, record) + KEY]);
-  giveConnection(tracker, record);
-  releaseConnection(tracker.memory, zone);
+  giveConnection(tracker, region, record);
+  releaseConnections(tracker.memory, zone, 1);
 }
 
 /** Takes a record, with its annex if it needs one, and fills in all but the L4 part. NONE when there is no room. */
@@ -443,7 +410,7 @@ function takeConnection(tracker: Tracker, region: number, base: number, key: num
   if ((key & FAMILY_IPV6) !== 0) {
     const annex = takeAnnexLocked(map, region);
     if (annex === NONE) {
-      giveRecordLocked(map, record);
+      giveRecordLocked(map, region, record);
       return NONE;
     }
     const from = annexAt(map, annex);
@@ -465,9 +432,24 @@ function takeConnection(tracker: Tracker, region: number, base: number, key: num
 }
 
 /** Frees a record with its annexes and its entry for the reply direction. */
-function giveConnection(tracker: Tracker, record: number): void {
+function giveConnection(tracker: Tracker, region: number, record: number): void {
   const { words, map } = tracker;
   const at = recordAt(map, record);
+  if (hasMore(words, at)) giveMore(tracker, at, record);
+  words[at + STATUS] = 0;
+  giveRecordLocked(map, region, record);
+}
+
+/** Whether the connection at word `at` has more than its record: annexes, or an entry for the reply direction. */
+function hasMore(words: Int32Array, at: number): boolean {
+  return (
+    isIpv6(words[at + KEY]) ||
+    (words[at + STATUS] & (STATUS_NAT | STATUS_RELATED | STATUS_EDITED | STATUS_REVERSED)) !== 0
+  );
+}
+
+function giveMore(tracker: Tracker, at: number, record: number): void {
+  const { words, map } = tracker;
   const annex = annexOfConn(words, at);
   const replyAnnex = replyAnnexOfConn(words, at);
   if ((words[at + STATUS] & STATUS_REVERSED) !== 0) leaveReply(tracker, at, record);
@@ -477,14 +459,19 @@ function giveConnection(tracker: Tracker, record: number): void {
   const editsAnnex = editsAnnexOfConn(words, at);
   if (parentAnnex !== NONE) giveAnnexLocked(map, parentAnnex);
   if (editsAnnex !== NONE) giveAnnexLocked(map, editsAnnex);
-  words[at + STATUS] = 0;
-  giveRecordLocked(map, record);
+}
+
+/** Takes a live connection out of the table, but not out of the counts that room.ts keeps. */
+export function takeOutLocked(tracker: Tracker, region: number, record: number): void {
+  leaveListsLocked(tracker, region, record);
+  removeLocked(tracker.map, region, record);
+  giveConnection(tracker, region, record);
 }
 
 /** Removes a live connection and counts it under `event` (EVENT). */
 export function removeConnectionLocked(tracker: Tracker, record: number, event: number): void {
-  leaveListsLocked(tracker, regionOfRecord(tracker.map, record), record);
-  removeLocked(tracker.map, record);
-  abandonConnectionLocked(tracker, record);
+  const zone = zoneOf(tracker.words[recordAt(tracker.map, record) + KEY]);
+  takeOutLocked(tracker, regionOfRecord(tracker.map, record), record);
+  releaseConnections(tracker.memory, zone, 1);
   tracker.counts[event]++;
 }

@@ -6,8 +6,8 @@
  * its TCP state changes, which the TCP tracker counts itself, and its class, which noticeChangeLocked() sees. So a flush
  * of a zone walks that zone's connections and no others, and nobody ever counts by walking.
  *
- * Imports admission, classes, region, tracker, sharedarraybuffer-hashmap, track/, wire/facts. Imported by connections.ts
- * and judge.ts.
+ * Imports admission, classes, region, tracker, sharedarraybuffer-hashmap, track/, wire/facts. Imported by connections.ts,
+ * judge.ts and open-plain.ts.
  */
 import {
   joinListLocked,
@@ -26,7 +26,7 @@ import {
   zoneOf,
 } from '../track/connection.js';
 import { CLASS, UPDATE } from '../track/protocol.js';
-import { laterTcpState } from '../track/tcp.js';
+import { laterTcpState, SYN_SENT } from '../track/tcp.js';
 import { trackerOf } from '../track/trackers.js';
 import { IPPROTO } from '../wire/facts.js';
 import { countHalfOpen, uncountHalfOpen } from './admission.js';
@@ -102,6 +102,15 @@ export function noticeChangeLocked(tracker: Tracker, record: number, result: num
     }
   }
   return result < 0 ? result : result & ~UPDATE.CHANGED;
+}
+
+/** Counts TCP connections that have just been opened, and UDP ones, whose records are on the list of their zone. */
+export function countOpenedLocked(map: SharedMap, region: number, tcp: number, udp: number): void {
+  const { words } = map;
+  const counts = regionAt(map, region);
+  words[counts + PROTOCOLS + KIND_OF[IPPROTO.TCP]] += tcp;
+  words[counts + TCP_STATES + SYN_SENT] += tcp;
+  words[counts + PROTOCOLS + KIND_OF[IPPROTO.UDP]] += udp;
 }
 
 function countLocked(map: SharedMap, region: number, record: number, key: number, by: number): void {

@@ -9,7 +9,7 @@
  * The lock of a region is kept while the next packet needs the same one. With packets steered by their hash a batch
  * pays for one lock; with packets from anywhere it pays for one each and gives the same verdicts.
  *
- * Imports fragments, release, judge, verdict, hash, hold, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
+ * Imports fragments, release, judge, open-plain, verdict, hash, hold, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -40,6 +40,7 @@ import { zoneHash as hashInZone, hashRows, partOf as partOfHash } from './hash.j
 import { holdRegion, leaveRegion } from './hold.js';
 import { NOT_PLAIN_ACTION as ACTIONS_NOT_PLAIN, judgePacket, judgePlainRows } from './judge.js';
 import { CONTROL } from './memory.js';
+import { openPlainRows } from './open-plain.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { settleFragments } from './release.js';
 import { NO_KEY as NOT_PLAIN_KEY, NO_REGION as NOWHERE, ROW, type Tracker } from './tracker.js';
@@ -113,9 +114,10 @@ function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array
       continue;
     }
     entered = region;
-    const judged = judgePlainRows(tracker, packets, times, first, index, count);
-    if (judged === index) judgeRow(tracker, packets, times, first, index);
-    index = Math.max(judged, index + 1);
+    let judged = judgePlainRows(tracker, packets, times, first, index, count);
+    if (judged === index) judged = openPlainRows(tracker, packets, times, first, index, count);
+    if (judged === index) judgeRow(tracker, packets, times, first, judged++);
+    index = judged;
   }
   leaveRegion(tracker);
   if (tracker.top !== undefined) countSamples(tracker, packets, times, first, count);

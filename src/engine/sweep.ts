@@ -23,29 +23,31 @@ import {
   REGION,
   recordAt,
   regionAt,
-  regionOfRecord,
   type SharedMap,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN } from '../track/connection.js';
+import { CONN, zoneOf } from '../track/connection.js';
 import { expiryOf } from '../track/expiry.js';
 import { shortestTimeoutMs } from '../track/timeouts.js';
 import { regionClockLocked } from './clock.js';
-import { removeConnectionLocked } from './connections.js';
+import { takeOutLocked } from './connections.js';
 import { EVENT } from './counters.js';
 import { sweepExpectations } from './expected.js';
 import { type Quantiles, recordDuration, sumHistograms } from './histogram.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import { isEmergency, noticeRoom, shortenedMs, timeoutFactor } from './overload.js';
+import { releaseConnections } from './room.js';
 import type { Tracker } from './tracker.js';
 
-const { HASH } = RECORD;
-const { ZONE_NEXT, ZONE_PREVIOUS } = CONN;
+const { GENERATION, HASH } = RECORD;
+const { KEY, ZONE_NEXT, ZONE_PREVIOUS } = CONN;
 
 /** Records that a step looks at: some 20 µs. */
 const SCAN_RECORDS = 4096;
 /** Records that a step removes under the lock: some 5 µs. */
-const REMOVE_RECORDS = 32;
+const REMOVE_RECORDS = 64;
+/** No zone's number. */
+const NO_ZONE = -1;
 /** How long a chunk is left alone at the most. */
 const MAX_QUIET_MS = 5000;
 /** Lags are recorded in thousandths, so that the histogram, which says microseconds, says milliseconds of them. */
@@ -148,16 +150,18 @@ function endOf(tracker: Tracker, cursor: SweepCursor, conn: number): number {
 
 /** Looks at up to `count` records from `first` on, and removes what has ended. @returns how many it looked at */
 function scan(tracker: Tracker, cursor: SweepCursor, first: number, count: number, nowMs: number): number {
-  const { map } = tracker;
+  const { map, words } = tracker;
+  const { found: records } = cursor;
+  const { recordWords } = map;
   let found = 0;
   let looked = 0;
   let earliestMs = cursor.earliestMs;
-  while (looked < count && found < REMOVE_RECORDS) {
-    const record = first + looked++;
-    if (!isLive(map, record)) continue;
-    const endsMs = endOf(tracker, cursor, recordAt(map, record));
+  let at = recordAt(map, first);
+  for (; looked < count && found < REMOVE_RECORDS; looked++, at += recordWords) {
+    if ((words[at + GENERATION] & 1) === 0) continue;
+    const endsMs = endOf(tracker, cursor, at);
     // Asked so that an end that is no number has come, as in isExpired().
-    if (!(nowMs < endsMs)) cursor.found[found++] = record;
+    if (!(nowMs < endsMs)) records[found++] = first + looked;
     else if (endsMs < earliestMs) earliestMs = endsMs;
   }
   cursor.earliestMs = earliestMs;
@@ -166,12 +170,12 @@ function scan(tracker: Tracker, cursor: SweepCursor, first: number, count: numbe
 }
 
 /** Reads a word of each cache line that the removals write to, so that the lock is not held while they come. */
-function touchFound(tracker: Tracker, cursor: SweepCursor, found: number): void {
+function touchFound(tracker: Tracker, cursor: SweepCursor, region: number, count: number): void {
   const { map, words } = tracker;
+  const { found } = cursor;
   let touched = 0;
-  for (let index = 0; index < found; index++) {
-    const conn = recordAt(map, cursor.found[index]);
-    const region = regionOfRecord(map, cursor.found[index]);
+  for (let index = 0; index < count; index++) {
+    const conn = recordAt(map, found[index]);
     touched ^= words[homeBucketAt(map, region, words[conn + HASH])];
     // Links may change at any moment: what they name is a record of the map whatever happens.
     touched ^= words[recordAt(map, words[conn + ZONE_NEXT]) + ZONE_NEXT];
@@ -182,14 +186,16 @@ function touchFound(tracker: Tracker, cursor: SweepCursor, found: number): void 
 
 function removeFound(tracker: Tracker, cursor: SweepCursor, found: number, nowMs: number): void {
   const { map, counts } = tracker;
-  touchFound(tracker, cursor, found);
-  const region = regionOfRecord(map, cursor.found[0]);
+  const { region } = cursor;
+  touchFound(tracker, cursor, region, found);
   // They stay, and the chunk is looked at again in the next pass.
   if (!holdRegion(tracker, region)) {
     cursor.earliestMs = nowMs;
     return;
   }
   const lockedMs = performance.now();
+  let zone = NO_ZONE;
+  let removed = 0;
   for (let index = 0; index < found; index++) {
     const record = cursor.found[index];
     if (!isLive(map, record)) continue;
@@ -199,12 +205,27 @@ function removeFound(tracker: Tracker, cursor: SweepCursor, found: number, nowMs
       continue;
     }
     recordDuration(tracker.sweepLags, Math.max(0, nowMs - endsMs) * LAG_SCALE);
-    removeConnectionLocked(tracker, record, EVENT.expired);
+    const itsZone = zoneOf(tracker.words[recordAt(map, record) + KEY]);
+    if (itsZone !== zone) {
+      countOut(tracker, zone, removed);
+      zone = itsZone;
+      removed = 0;
+    }
+    takeOutLocked(tracker, region, record);
+    removed++;
   }
+  countOut(tracker, zone, removed);
   const heldMs = performance.now() - lockedMs;
   leaveRegion(tracker);
   counts[EVENT.sweepLockMs] += heldMs;
   if (heldMs > counts[EVENT.sweepLongestLockMs]) counts[EVENT.sweepLongestLockMs] = heldMs;
+}
+
+/** Counts connections of a zone that were removed one after the other, all at once: see room.ts. */
+function countOut(tracker: Tracker, zone: number, removed: number): void {
+  if (removed === 0) return;
+  releaseConnections(tracker.memory, zone, removed);
+  tracker.counts[EVENT.expired] += removed;
 }
 
 /**

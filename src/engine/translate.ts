@@ -81,7 +81,7 @@ export function createTranslated(
   }
   if (!holdRegion(tracker, region)) return -REASON['table-locked'];
   if (reason === REASON.none && goLiveLocked(tracker, region, hash, record)) return record;
-  abandonConnectionLocked(tracker, record);
+  abandonConnectionLocked(tracker, region, record);
   return reason === REASON.none ? -REASON['table-memory'] : -reason;
 }
 

@@ -44,7 +44,7 @@ export function rebuildLocked(map: SharedMap, region: number, annexOf: (recordAt
       lost++;
       words[base + GENERATION]++;
     }
-    giveRecordLocked(map, record);
+    giveRecordLocked(map, region, record);
   }
   rebuildAnnexes(map, region, annexInUse);
   return lost;

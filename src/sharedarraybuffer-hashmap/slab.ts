@@ -7,7 +7,7 @@
  * All functions need the region's lock. Imports layout, map. Imported by engine/ through index.ts.
  */
 import { RECORD, REGION } from './layout.js';
-import { annexAt, recordAt, regionAt, regionOfRecord, type SharedMap } from './map.js';
+import { annexAt, recordAt, regionAt, type SharedMap } from './map.js';
 
 const { GENERATION, HASH } = RECORD;
 const { RECORDS_USED, RECORD_FREE, RECORD_FRESH, ANNEXES_USED, ANNEX_FREE, ANNEX_FRESH } = REGION;
@@ -31,9 +31,9 @@ export function takeRecordLocked(map: SharedMap, region: number): number {
 }
 
 /** Gives back a record that is not in the index: one just taken, or one just removed. */
-export function giveRecordLocked(map: SharedMap, record: number): void {
+export function giveRecordLocked(map: SharedMap, region: number, record: number): void {
   const { words } = map;
-  const at = regionAt(map, regionOfRecord(map, record));
+  const at = regionAt(map, region);
   words[recordAt(map, record) + HASH] = words[at + RECORD_FREE];
   words[at + RECORD_FREE] = record;
   words[at + RECORDS_USED]--;

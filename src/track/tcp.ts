@@ -41,7 +41,7 @@ export const TCP_STATES = [
 ] as const;
 export type TcpState = (typeof TCP_STATES)[number];
 const CLOSED = 0;
-const SYN_SENT = 2;
+export const SYN_SENT = 2;
 const ESTABLISHED = 4;
 const CLOSING = 7;
 const FIN_WAIT_2 = 9;
@@ -392,30 +392,38 @@ function updateLoosely(
   return VALID;
 }
 
+/** Why the segment at `l4` may open no connection. A SYN opens, anything else picks up one that is under way; a SYN+ACK is neither. */
+export function tcpRefusal(frames: DataView, l4: number): number {
+  const flags = u8(frames, l4 + FLAGS_AT);
+  if (!flagsAllowed(flags)) return REASON['tcp-flags'];
+  return (flags & (SYN | ACK)) === (SYN | ACK) ? REASON['tcp-syn-ack'] : NONE;
+}
+
+/** Fills in both peers of a new connection, which the segment from `l4` to `end` opens. */
+export function openPeers(words: Int32Array, frames: DataView, conn: number, l4: number, end: number): void {
+  const flags = u8(frames, l4 + FLAGS_AT);
+  const isSyn = (flags & SYN) !== 0;
+  const sequence = i32be(frames, l4 + SEQUENCE_AT);
+  const payload = end - l4 - tcpHeaderLength(frames, l4);
+  const scale = isSyn ? offeredScale(frames, l4) : SCALE_UNKNOWN;
+  const window = unscaled(Math.max(u16be(frames, l4 + WINDOW_AT), 1), scale);
+  const src = conn + ORIG_SEQ_LOW;
+  const dst = conn + REPLY_SEQ_LOW;
+  words[src + SEQ_LOW] = sequence;
+  words[src + SEQ_HIGH] = sequence + payload + 1 + (isSyn ? 1 : 0) + (flags & FIN);
+  words[src + PEER] = makePeer(SYN_SENT, scale, window);
+  words[dst + SEQ_LOW] = 0;
+  words[dst + SEQ_HIGH] = UNSEEN;
+  words[dst + PEER] = makePeer(CLOSED, isSyn ? 0 : SCALE_UNKNOWN, 1);
+}
+
 export const tcp: L4Protocol = {
   refusal(context, facts) {
-    const flags = u8(context.frames, context.facts[facts + L4] + FLAGS_AT);
-    if (!flagsAllowed(flags)) return REASON['tcp-flags'];
-    // A SYN opens, anything else picks up a connection that is under way; a SYN+ACK is neither.
-    return (flags & (SYN | ACK)) === (SYN | ACK) ? REASON['tcp-syn-ack'] : NONE;
+    return tcpRefusal(context.frames, context.facts[facts + L4]);
   },
 
   create(context, conn, facts) {
-    const { words, frames } = context;
-    const l4 = context.facts[facts + L4];
-    const flags = u8(frames, l4 + FLAGS_AT);
-    const isSyn = (flags & SYN) !== 0;
-    const sequence = i32be(frames, l4 + SEQUENCE_AT);
-    const scale = isSyn ? offeredScale(frames, l4) : SCALE_UNKNOWN;
-    const window = unscaled(Math.max(u16be(frames, l4 + WINDOW_AT), 1), scale);
-    const src = conn + ORIG_SEQ_LOW;
-    const dst = conn + REPLY_SEQ_LOW;
-    words[src + SEQ_LOW] = sequence;
-    words[src + SEQ_HIGH] = sequence + payloadLength(context, facts) + 1 + (isSyn ? 1 : 0) + (flags & FIN);
-    words[src + PEER] = makePeer(SYN_SENT, scale, window);
-    words[dst + SEQ_LOW] = 0;
-    words[dst + SEQ_HIGH] = UNSEEN;
-    words[dst + PEER] = makePeer(CLOSED, isSyn ? 0 : SCALE_UNKNOWN, 1);
+    openPeers(context.words, context.frames, conn, context.facts[facts + L4], context.facts[facts + L4_END]);
     restartTimeout(context, conn, TIMEOUT.tcp_syn_sent);
   },
 

@@ -67,13 +67,13 @@ class Table {
   }
 
   end(parent: number): void {
-    removeLocked(this.connections, parent);
+    removeLocked(this.connections, 0, parent);
   }
 
   /** Ends a parent, and gives its record to a new one. */
   replace(parent: number): void {
     this.end(parent);
-    giveRecordLocked(this.connections, parent);
+    giveRecordLocked(this.connections, 0, parent);
     assert.equal(this.parent(), parent);
   }
 

@@ -18,6 +18,7 @@ import {
   RECORD,
   recordAt,
   recordInSlot,
+  regionOfRecord,
   removeLocked,
   type SharedMap,
   takeAnnexLocked,
@@ -127,13 +128,13 @@ export function addLocked(map: SharedMap, region: number, hash: number, key: num
     if (insertLocked(map, region, hash, record)) return record;
   }
   if (annex !== NONE) giveAnnexLocked(map, annex);
-  giveRecordLocked(map, record);
+  giveRecordLocked(map, regionOfRecord(map, record), record);
   return NONE;
 }
 
 export function dropLocked(map: SharedMap, record: number): void {
   const annex = annexOf(map, recordAt(map, record));
-  removeLocked(map, record);
+  removeLocked(map, regionOfRecord(map, record), record);
   if (annex !== NONE) giveAnnexLocked(map, annex);
-  giveRecordLocked(map, record);
+  giveRecordLocked(map, regionOfRecord(map, record), record);
 }

@@ -75,7 +75,7 @@ test('a slab gives out every record of its region once, then NONE', () => {
 test('the record given back last is the next one taken', () => {
   const map = newMap({ recordsPerRegion: 5 });
   const records = Array.from({ length: 5 }, () => takeRecordLocked(map, 0));
-  for (const record of records) giveRecordLocked(map, record);
+  for (const record of records) giveRecordLocked(map, 0, record);
   assert.deepEqual(
     records.map(() => takeRecordLocked(map, 0)),
     records.toReversed(),
@@ -103,7 +103,7 @@ test('one hash for all: as many entries as probing reaches, and no harm from one
   const before = map.words.slice();
   assert.equal(insertLocked(map, 0, constantHash(0), record), false);
   assert.deepEqual(map.words, before, 'not a word was changed');
-  giveRecordLocked(map, record);
+  giveRecordLocked(map, 0, record);
   auditLocked(map, 0);
   for (let key = 0; key < REACH; key++) {
     assert.ok(isWhole(map, findLocked(map, 0, constantHash(key), key), key), `key ${key} is found`);
@@ -235,8 +235,8 @@ test('annexes run out by themselves', () => {
 test('removing what is not in the map is an error', () => {
   const map = newMap();
   const record = addLocked(map, 0, 5, 5, 1);
-  removeLocked(map, record);
-  assert.throws(() => removeLocked(map, record), /not in the index/);
+  removeLocked(map, 0, record);
+  assert.throws(() => removeLocked(map, 0, record), /not in the index/);
 });
 
 test('a generation is odd while the record is in the map and grows by one each time', () => {
@@ -246,9 +246,9 @@ test('a generation is odd while the record is in the map and grows by one each t
     assert.deepEqual([record, generation(map, record), isLive(map, record)], [1, 2 * life, false]);
     assert.ok(insertLocked(map, 0, goodHash(life), record));
     assert.deepEqual([generation(map, record), isLive(map, record)], [2 * life + 1, true]);
-    removeLocked(map, record);
+    removeLocked(map, 0, record);
     assert.deepEqual([generation(map, record), isLive(map, record)], [2 * life + 2, false]);
-    giveRecordLocked(map, record);
+    giveRecordLocked(map, 0, record);
   }
 });
 

@@ -1,0 +1,223 @@
+/**
+ * The fast path of creation: TCP and UDP packets over IPv4 that were not judged before and that open a connection, under
+ * an action that only commits, in a zone without a flood policy, while nothing is expected. It leaves the same words in
+ * rows and table as judgePacket(); what is left out are the questions whose answers are known here.
+ *
+ * One loop for all that come in a row under one action: what depends on the action is asked once, the connections are
+ * counted in and out together (room.ts), and there is no call in the loop that is not inlined. A creation takes 100 ns
+ * instead of 300, parsing and hashing included (UDP, 1,000 connections in the cache, AMD EPYC, Node 20).
+ *
+ * Whatever is not as simple as that ends the loop, and judgePacket() goes on: a flow that may have a connection already,
+ * perhaps from a packet just before; a segment that may open none; no room in the bucket, in the slab, or below a limit.
+ *
+ * Imports action, connections, counters, membership, memory, packet, policy, room, top, tracker, alg/helpers, track/,
+ * wire/, sharedarraybuffer-hashmap, ../reason. Imported by process.ts.
+ */
+import { NO_HELPER } from '../alg/helpers.js';
+import { REASON } from '../reason.js';
+import {
+  insertInSlotLocked,
+  joinListLocked,
+  NO_SLOT as NO_FREE_SLOT,
+  NONE as NO_RECORD,
+  newSlotLocked,
+  takeRecordLocked,
+} from '../sharedarraybuffer-hashmap/index.js';
+import { CONN, STATUS_POLICY_SHIFT } from '../track/connection.js';
+import { CT } from '../track/state.js';
+import { openPeers as openTcpPeers, tcpRefusal as refusalOfTcp } from '../track/tcp.js';
+import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
+import { FACT, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
+import { ROWS as ALL_ROWS, ROW_MASK as MASK_OF_ROW, ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
+import { ACTION, ACTION_COMMIT, ACTION_TRANSLATE } from './action.js';
+import { timeoutPolicyOf } from './connections.js';
+import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
+import { countOpenedLocked, zoneHead } from './membership.js';
+import { CONTROL } from './memory.js';
+import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
+import { floodPolicyOf, NO_POLICY } from './policy.js';
+import { releaseConnections, reserveConnections } from './room.js';
+import type { TopSketches } from './top.js';
+import { NO_KEY as NOT_PLAIN_KEY, ROW, type Tracker } from './tracker.js';
+
+// Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
+// imported function compared with the one that was inlined.
+const { TIME, STATE, REASON: P_REASON, ZONE, MARK, LABEL, TUPLE_SRC, TUPLE_DST, CONNECTION } = PACKET;
+const { GENERATION: P_GENERATION, TUPLE_PROTOCOL, TUPLE_PORTS } = PACKET;
+const { HASH: F_HASH, PORTS, SRC, DST, L4, L4_END } = FACT;
+const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, LABEL: C_LABEL, STATUS, EXPIRES, ZONE_NEXT } = CONN;
+const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY, HELPER: A_HELPER } = ACTION;
+const { CANDIDATE, KEY: ROW_KEY, ACTION: ROW_ACTION, REGION: ROW_REGION, HOME } = ROW;
+const PACKET_WORDS = WORDS_OF_PACKET;
+const ROWS = ALL_ROWS;
+const ROW_WORDS = WORDS_OF_ROW;
+const ROW_MASK = MASK_OF_ROW;
+const REASON_COUNTS_AT = REASONS_AT;
+const NEW_AND_TRACKED = CT.NEW | CT.TRK;
+const { TCP } = IPPROTO;
+const PROTOCOL_MASK = MASK_OF_PROTOCOL;
+const FAMILY_AND_PROTOCOL = 0xffff;
+const NONE = NO_RECORD;
+const NO_REASON = REASON.none;
+const NO_SLOT = NO_FREE_SLOT;
+const NO_KEY = NOT_PLAIN_KEY;
+const POLICY_SHIFT = STATUS_POLICY_SHIFT;
+const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
+const SYN_SENT_TIMEOUT = TIMEOUT.tcp_syn_sent;
+const FIRST_TIMEOUT = TIMEOUT.udp_first;
+const COMMITS_AND_TRANSLATES = ACTION_COMMIT | ACTION_TRANSLATE;
+const newSlot = newSlotLocked;
+const insertInSlot = insertInSlotLocked;
+const takeRecord = takeRecordLocked;
+const joinList = joinListLocked;
+const openPeers = openTcpPeers;
+const tcpRefusal = refusalOfTcp;
+/** Changes no word of a packet or of the table, but says that it is not negative. */
+const WORD_MASK = 0x3fffffff;
+
+/** Whether connections under the action that begins at word `action` may be opened here. */
+function isPlainOpening(tracker: Tracker, action: number): boolean {
+  const { actions, memory } = tracker;
+  if ((actions[action + A_FLAGS] & COMMITS_AND_TRANSLATES) !== ACTION_COMMIT) return false;
+  if (actions[action + A_HELPER] !== NO_HELPER) return false;
+  const expectations = Atomics.load(memory.control, CONTROL.EXPECTATIONS); // acquires the expectations it counts
+  return expectations === 0 && floodPolicyOf(memory, actions[action + A_ZONE]) === NO_POLICY;
+}
+
+/** How many packets from place `from` on in the batch may open a connection under that action, as far as was looked. */
+function countOpening(held: number, action: number, from: number, count: number): number {
+  let index = from;
+  for (; index < count; index++) {
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    if (ROWS[base + CANDIDATE] !== NONE || ROWS[base + ROW_KEY] === NO_KEY) break;
+    if (ROWS[base + ROW_REGION] !== held || ROWS[base + ROW_ACTION] !== action) break;
+  }
+  return index - from;
+}
+
+/**
+ * Opens the connections of packets that come in a row.
+ *
+ * @param first number of the batch's first packet in `packets`
+ * @param from place in the batch of the packet to begin with; its region is held
+ * @returns the place of the first packet that is judgePacket()'s, or another region's
+ */
+export function openPlainRows(
+  tracker: Tracker,
+  packets: Int32Array,
+  times: Float64Array,
+  first: number,
+  from: number,
+  count: number,
+): number {
+  const { held, memory, actions } = tracker;
+  const action = ROWS[((from * ROW_WORDS) & ROW_MASK) + ROW_ACTION];
+  const wanted = countOpening(held, action, from, count);
+  if (wanted === 0 || !isPlainOpening(tracker, action)) return from;
+  const zone = actions[action + A_ZONE];
+  if (!reserveConnections(memory, zone, wanted)) return from;
+  const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY]);
+  const opened = next - from;
+  if (opened < wanted) releaseConnections(memory, zone, wanted - opened);
+  tracker.counts[EVENT.created] += opened;
+  tracker.counts[REASON_COUNTS_AT + NO_REASON] += opened;
+  // For what goes by the time of the packet at hand when the batch is over: fragments that wait.
+  if (opened > 0) tracker.now[0] = times[((first + next - 1) * PACKET_WORDS + TIME) >>> 1];
+  if (tracker.top !== undefined) countOpened(tracker.top, tracker.now, times, first, from, next, zone);
+  return next;
+}
+
+/** Counts connections that were opened for the heavy hitters. */
+function countOpened(
+  top: TopSketches,
+  now: Float64Array,
+  times: Float64Array,
+  first: number,
+  from: number,
+  next: number,
+  zone: number,
+): void {
+  for (let index = from; index < next; index++) {
+    now[0] = times[((first + index) * PACKET_WORDS + TIME) >>> 1];
+    top.countNew(ROWS, index * ROW_WORDS, zone, now);
+  }
+}
+
+/**
+ * The loop. The records of up to `wanted` connections have been counted in.
+ * @param namedPolicy number of the timeout policy that the action names, or 0
+ * @returns the place of the first packet for which no connection was opened
+ */
+function openRows(
+  tracker: Tracker,
+  packets: Int32Array,
+  times: Float64Array,
+  first: number,
+  from: number,
+  wanted: number,
+  zone: number,
+  namedPolicy: number,
+): number {
+  const { words, doubles, map, held, timeoutsMs, frames, memory } = tracker;
+  const { recordBits, recordsAt, recordWords } = map;
+  const head = zoneHead(map, held, zone);
+  const policy = timeoutPolicyOf(memory, (zone << 16) | TCP, namedPolicy);
+  let latestMs = tracker.latestMs[0];
+  let opened = 0;
+  let openedTcp = 0;
+  for (; opened < wanted; opened++) {
+    const index = from + opened;
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    const packet = ((first + index) * PACKET_WORDS) & WORD_MASK;
+    const key = ROWS[base + ROW_KEY];
+    const isTcp = (key & PROTOCOL_MASK) === TCP;
+    const l4 = ROWS[base + L4] & WORD_MASK;
+    if (isTcp && tcpRefusal(frames, l4) !== NO_REASON) break;
+    const hash = ROWS[base + F_HASH];
+    const slot = newSlot(words, recordBits, ROWS[base + HOME] & WORD_MASK, hash);
+    if (slot === NO_SLOT) break;
+    const record = takeRecord(map, held);
+    if (record === NONE) break;
+    const at = (recordsAt + record * recordWords) & WORD_MASK;
+    const src = ROWS[base + SRC];
+    const dst = ROWS[base + DST];
+    const ports = ROWS[base + PORTS];
+    const nowMs = times[(packet + TIME) >>> 1];
+    words[at + C_SRC] = src;
+    words[at + C_DST] = dst;
+    words[at + C_PORTS] = ports;
+    words[at + KEY] = key;
+    words[at + C_MARK] = 0;
+    words[at + STATUS] = policy << POLICY_SHIFT;
+    doubles[(at + C_LABEL) >>> 1] = 0;
+    doubles[(at + C_LABEL + 2) >>> 1] = 0;
+    let timeout = FIRST_TIMEOUT;
+    if (isTcp) {
+      timeout = SYN_SENT_TIMEOUT;
+      openPeers(words, frames, at, l4, ROWS[base + L4_END]);
+      openedTcp++;
+    }
+    doubles[(at + EXPIRES) >>> 1] = nowMs + timeoutsMs[policy * POLICY_SIZE + timeout];
+    // Last: see insertLocked().
+    const generation = insertInSlot(words, recordBits, slot & WORD_MASK, hash, record, at);
+    joinList(map, head, record, ZONE_NEXT);
+    if (nowMs > latestMs) latestMs = nowMs;
+
+    packets[packet + STATE] = NEW_AND_TRACKED;
+    packets[packet + P_REASON] = NO_REASON;
+    packets[packet + ZONE] = zone;
+    packets[packet + MARK] = 0;
+    // Two words at a time.
+    times[(packet + LABEL) >>> 1] = 0;
+    times[(packet + LABEL + 2) >>> 1] = 0;
+    packets[packet + TUPLE_PROTOCOL] = key & FAMILY_AND_PROTOCOL;
+    packets[packet + TUPLE_PORTS] = ports;
+    packets[packet + TUPLE_SRC + 3] = src;
+    packets[packet + TUPLE_DST + 3] = dst;
+    packets[packet + CONNECTION] = record;
+    packets[packet + P_GENERATION] = generation;
+  }
+  tracker.latestMs[0] = latestMs;
+  countOpenedLocked(map, held, openedTcp, opened - openedTcp);
+  return from + opened;
+}

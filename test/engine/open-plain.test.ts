@@ -1,0 +1,164 @@
+/**
+ * The fast path of creation against the slow one: the same packets through an engine that takes it and one that never
+ * does leave the same words in every row, in the table, and in all counts.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CtAction } from '../../src/engine/action.js';
+import { PacketBatch } from '../../src/engine/batch.js';
+import { LocalEngine } from '../../src/engine/local.js';
+import { CONTROL } from '../../src/engine/memory.js';
+import type { TableOptions } from '../../src/engine/options.js';
+import { other } from '../../src/track/other.js';
+import { tcp as tcpTracker } from '../../src/track/tcp.js';
+import { captureNames, capturePackets } from '../support/captures.js';
+import { frame, icmp, ipv4, ipv6, sctp, tcp, udp } from '../support/frames.js';
+import { type Random, withSeed } from '../support/random.js';
+import { auditEngine } from './audit.js';
+import { batchesOf, dumpText } from './verdicts.js';
+
+const ZONE = 5;
+const ACTIONS: readonly CtAction[] = [
+  {},
+  { zone: ZONE },
+  { commit: false },
+  { timeoutPolicy: 1 },
+  { mark: { value: 3 }, label: { value: 9n } },
+  { helper: 'ftp' },
+  { nat: { kind: 'src', minAddress: '10.200.0.0', maxAddress: '10.200.0.9' } },
+  { force: true },
+];
+/** With so many threads each limit is near always, and connections are counted in one by one. */
+const MANY_THREADS = 1 << 20;
+
+/** Connections that were created by the slow path, in both engines. */
+let slowly = 0;
+for (const tracker of [other, tcpTracker]) {
+  const { create } = tracker;
+  tracker.create = (context, conn, facts) => {
+    slowly++;
+    create(context, conn, facts);
+  };
+}
+
+function pair(options: TableOptions): { fast: LocalEngine; slow: LocalEngine } {
+  const make = () => {
+    const engine = new LocalEngine({ seed: 3, ...options });
+    for (const action of ACTIONS) engine.defineAction(action);
+    return engine;
+  };
+  const fast = make();
+  const slow = make();
+  slow.memory.control[CONTROL.THREADS] = MANY_THREADS;
+  return { fast, slow };
+}
+
+/** Judges the same batch by both. */
+function judge({ fast, slow }: ReturnType<typeof pair>, batch: PacketBatch): void {
+  const before = batch.packets.slice();
+  const bytes = batch.bytes.slice();
+  fast.execute(batch);
+  const said = batch.packets.slice();
+  batch.packets.set(before);
+  batch.bytes.set(bytes); // NAT writes into frames
+  slow.execute(batch);
+  assert.deepEqual(said, batch.packets);
+}
+
+/** @returns connections created by each, and by the fast path of the one that has it */
+function compare({ fast, slow }: ReturnType<typeof pair>, nowMs: number): { created: number; plainly: number } {
+  assert.deepEqual(fast.memory.map.words, slow.memory.map.words, 'the table, word for word');
+  assert.deepEqual(fast.memory.zoneCounts, slow.memory.zoneCounts);
+  assert.equal(fast.connectionCount, slow.connectionCount);
+  assert.deepEqual(fast.statistics(), slow.statistics());
+  assert.deepEqual(fast.counters().reasons, slow.counters().reasons);
+  const { created, expired, related } = fast.counters().events;
+  assert.deepEqual([created, expired, related], [created, expired, related]);
+  assert.equal(created, slow.counters().events.created);
+  assert.equal(expired, slow.counters().events.expired);
+  assert.deepEqual(dumpText(fast.tracker, nowMs), dumpText(slow.tracker, nowMs));
+  auditEngine(fast.memory, fast.counters());
+  return { created, plainly: 2 * created - slowly };
+}
+
+const FLAGS = ['S', 'S', 'S', 'SE', 'SA', 'A', 'PA', 'FA', 'R', 'SF', 'F', ''];
+const SYN_OPTIONS = [[], [3, 3, 7], [2, 4, 5, 180, 4, 2, 1, 3, 3, 9], [3, 0, 20], [0, 3, 3, 4]];
+
+/** A packet of one of few flows, so that batches hold several of the same, and answers. */
+function somePacket(random: Random): Uint8Array {
+  const client = `10.0.0.${1 + random.below(4)}`;
+  const server = '10.9.9.9';
+  const sport = 1000 + random.below(30);
+  const isReply = random.chance(0.3);
+  const ends = isReply ? { src: server, dst: client } : { src: client, dst: server };
+  const ports = isReply ? { sport: 80, dport: sport } : { sport, dport: 80 };
+  const kind = random.below(20);
+  if (kind < 9) return frame(ipv4(ends, udp(ports)));
+  if (kind < 17) {
+    const options = random.pick(SYN_OPTIONS);
+    return frame(ipv4(ends, tcp({ ...ports, flags: random.pick(FLAGS), seq: random.u32(), options })));
+  }
+  if (kind === 17) return frame(ipv6({}, udp(ports)));
+  if (kind === 18) return frame(ipv4(ends, sctp(ports)));
+  return frame(ipv4(ends, icmp({ type: 3, payload: ipv4(ends, udp(ports)).bytes })));
+}
+
+for (const [name, options] of [
+  ['room for all', { maxConnections: 1000 }],
+  ['a table that is too small', { maxConnections: 70 }],
+  ['heavy hitters counted', { maxConnections: 1000, tracksTop: true }],
+  ['policies that evict', { maxConnections: 90, profile: 'resilient' }],
+] as const) {
+  test(`random packets of few flows, ${name}: both paths say and leave the same`, () => {
+    withSeed(11, random => {
+      slowly = 0;
+      const engines = pair(options);
+      const all = [engines.fast, engines.slow];
+      for (const engine of all) engine.settings.setZoneLimit(ZONE, 40);
+      const batch = new PacketBatch(200, 200 * 256);
+      let nowMs = 1_790_000_000_000.5;
+      for (let round = 0; round < 400; round++) {
+        batch.clear();
+        const usual = random.below(ACTIONS.length);
+        for (let count = random.between(1, 100); count > 0; count--) {
+          const action = random.chance(0.9) ? usual : random.below(ACTIONS.length);
+          batch.add(somePacket(random), nowMs + random.below(100), { action });
+        }
+        judge(engines, batch);
+        nowMs += random.chance(0.3) ? random.below(40_000) : random.below(500);
+        if (random.chance(0.2)) for (const engine of all) engine.sweep(nowMs);
+      }
+      const { created, plainly } = compare(engines, nowMs);
+      if (options.maxConnections < 1000) return;
+      assert.ok(plainly > created / 5, `${plainly} of ${created} on the fast path`);
+    });
+  });
+}
+
+test('the second packet of a connection in one batch finds what the first has opened', () => {
+  const engine = new LocalEngine({ maxConnections: 1000 });
+  engine.defineAction({});
+  const batch = new PacketBatch(64);
+  for (let number = 0; number < 32; number++) {
+    for (const ends of [{}, { src: '10.0.0.2', dst: '10.0.0.1' }]) {
+      const ports = { sport: 1000 + number, dport: 1000 + number };
+      batch.add(frame(ipv4(ends, udp(ports))), 0);
+    }
+  }
+  engine.execute(batch);
+  assert.equal(engine.connectionCount, 32);
+  assert.equal(engine.counters().events.created, 32);
+});
+
+test('captures: both paths say and leave the same', () => {
+  slowly = 0;
+  let plainly = 0;
+  for (const name of captureNames()) {
+    const engines = pair({ maxConnections: 10_000 });
+    const packets = capturePackets(name);
+    slowly = 0;
+    for (const batch of batchesOf(packets, 64)) judge(engines, batch);
+    plainly += compare(engines, packets[packets.length - 1].timeMs).plainly;
+  }
+  assert.ok(plainly > 100, `${plainly} on the fast path`);
+});
