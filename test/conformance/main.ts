@@ -72,9 +72,14 @@ function askedOf(version: number): (traffic: Traffic) => Traffic {
   return traffic => hurried(known(traffic));
 }
 
+/** A switch that is slow to start gets another go. */
+function startedWitness(flows?: string): Promise<OvsWitness> {
+  return OvsWitness.start(flows).catch(() => OvsWitness.start(flows));
+}
+
 async function compareCaptures(version: number): Promise<Row> {
   const differences: string[] = [];
-  const ovs = await OvsWitness.start();
+  const ovs = await startedWitness();
   const engine = new EngineWitness(COMMIT_ONLY);
   let packets = 0;
   try {
@@ -93,7 +98,7 @@ async function compareCaptures(version: number): Promise<Row> {
 async function compareRandom(version: number): Promise<Row[]> {
   const rows: Row[] = [];
   for (const kind of KINDS.filter(({ flows }) => flows !== undefined)) {
-    const witness = await OvsWitness.start(kind.flows);
+    const witness = await startedWitness(kind.flows);
     const what = `random: ${kind.name}`;
     try {
       const { packets } = await run({ kind, witness, filter: askedOf(version), seed: SEED, packets: FUZZ_PACKETS });
