@@ -25,7 +25,7 @@
  */
 
 const CLAIMER = 0;
-/** Maps that were ever claimed; 0 lets everybody skip the search. */
+/** 1 once a map was claimed; 0 lets everybody skip the search. */
 const TAKEN = 1;
 const HEADER_WORDS = 16;
 
@@ -98,8 +98,7 @@ export function claimMap(words: Int32Array, owner: number, hash0: number, hash1:
 /** Takes a map without bits from whomever it belonged to. */
 function takeMap(words: Int32Array, at: number): number {
   if (Atomics.compareExchange(words, at + COUNT, 0, CLAIMED) !== 0) return NO_MAP; // keeps bits from being set
-  const first = Atomics.load(words, at + HASH1); // only this thread writes names
-  if (first === 0) Atomics.add(words, TAKEN, 1); // publishes that there is a map to look for
+  Atomics.store(words, TAKEN, 1); // publishes that there is a map to look for
   return at;
 }
 

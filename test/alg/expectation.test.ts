@@ -146,6 +146,9 @@ test('it ends after its time, and a parent that has ended counts as gone', () =>
   assert.equal(table.find(1), parent);
   table.nowMs++;
   assert.equal(table.find(1), 0);
+  const other = table.parent();
+  assert.equal(table.add(other, 1), ADDED.CREATED, 'though the first parent lives');
+  assert.equal(table.find(1), other);
 });
 
 test('announced again it lasts longer; by another parent it stays the first one’s, while that lives', () => {

@@ -28,9 +28,10 @@ function viewOf(text: string): GuardedView {
 
 function isRead(text: string, read: typeof readIpv4Text): { behind: number; words: number[] } {
   const view = viewOf(text);
-  const words = new Int32Array(4);
-  const behind = read(view, view.start, view.end, words, 0);
-  return { behind: behind === NO_TEXT ? NO_TEXT : behind - 4, words: [...words] };
+  const words = new Int32Array(8);
+  const behind = read(view, view.start, view.end, words, 2);
+  assert.deepEqual([...words.subarray(0, 2), ...words.subarray(6)], [0, 0, 0, 0], 'words around the address');
+  return { behind: behind === NO_TEXT ? NO_TEXT : behind - 4, words: [...words.subarray(2, 6)] };
 }
 
 function wordsOf(text: string): number[] {
@@ -74,6 +75,17 @@ test('exactly what inet_pton() takes for an IPv6 address is one, with the same v
     '::1:2:3:4:5:6:7:8',
     '1:2:3:4:5:6:7::',
     '::2:3:4:5:6:7:8',
+    '1:2:3:4:5:6:7:8:9',
+    '1:2:3:4:5:6:7:1.2.3.4',
+    '::1..2.3',
+    '::.1.2.3',
+    '::1.2.3.',
+    // The neighbours of the digits.
+    '::F',
+    '::G',
+    '::@',
+    '::`',
+    '::/',
   ]) {
     assert.equal(isRead(text, readIpv6Text).behind === text.length, isIPv6(text), text);
   }

@@ -93,24 +93,59 @@ test('a thread that ends while it claims is told of, and others claim again', ()
   assert.notEqual(claimMap(words, OWNER, 1, 1), NO_MAP);
 });
 
+/** Does what another thread does, before call `nth` of a function of Atomics that `run` makes. */
+function interrupted(name: 'or' | 'store', nth: number, other: () => void, run: () => void): void {
+  const own = Atomics[name] as (array: Int32Array, index: number, value: number) => number;
+  let calls = 0;
+  Atomics[name] = ((array: Int32Array, index: number, value: number) => {
+    if (++calls === nth) other();
+    return own(array, index, value);
+  }) as never;
+  try {
+    run();
+  } finally {
+    Atomics[name] = own as never;
+  }
+  assert.ok(calls >= nth);
+}
+
 test('a port that another thread clears while its word is noted as full is found again', () => {
   const words = createUsedPorts(1);
   const map = claimMap(words, OWNER, 5, 1);
-  for (let port = 64; port < 95; port++) setUsedLocked(words, map, 5, 1, port);
-  const { or } = Atomics;
-  let calls = 0;
-  // The other thread comes between the two steps of the one that sets the last bit: the port's, and that of its word.
-  Atomics.or = ((array: Int32Array, index: number, value: number) => {
-    if (++calls === 2) clearUsedLocked(words, 5, 1, 70);
-    return or(array, index, value);
-  }) as typeof or;
-  try {
-    setUsedLocked(words, map, 5, 1, 95);
-  } finally {
-    Atomics.or = or;
-  }
-  assert.equal(calls, 2);
-  assert.equal(nextUnused(words, map, 64, 65_536), 70);
+  const set = (port: number) => setUsedLocked(words, map, 5, 1, port);
+  for (let port = 32; port < 95; port++) set(port);
+  // Between the bit of the last port of a word and the bit of the word.
+  interrupted(
+    'or',
+    2,
+    () => clearUsedLocked(words, 5, 1, 70),
+    () => set(95),
+  );
+  assert.equal(nextUnused(words, map, 32, 65_536), 70);
+});
+
+test('a port of the old name that comes while a map passes to a new one is not the new one’s', () => {
+  const words = createUsedPorts(1);
+  const map = claimMap(words, OWNER, 5, 1);
+  for (let name = 6; name < 13; name++) setUsedLocked(words, claimMap(words, OWNER, name, 1), name, 1, 9);
+  // The map is taken, and TAKEN is stored; the new name is not.
+  interrupted(
+    'store',
+    2,
+    () => setUsedLocked(words, map, 5, 1, 7),
+    () => assert.equal(claimMap(words, OWNER, 13, 1), map),
+  );
+  assert.equal(isUsed(words, map, 7), false);
+  assert.equal(claimMap(words, OWNER, 14, 1), map, 'nor was it counted');
+});
+
+test('without a map nothing is written', () => {
+  const words = createUsedPorts(1);
+  for (let name = 0; name < 8; name++) setUsedLocked(words, claimMap(words, OWNER, name, 1), name, 1, 2);
+  const before = words.slice();
+  assert.equal(claimMap(words, OWNER, 100, 1), NO_MAP);
+  for (let port = 0; port < 65_536; port++) clearUsedLocked(words, 100, 1, port);
+  assert.deepEqual(words, before);
 });
 
 test('maps grow with the table, up to a limit', () => {
