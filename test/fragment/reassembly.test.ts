@@ -31,6 +31,11 @@ const DATAGRAMS = {
   'a protocol without ports': cut(ipv4(V4, raw(47, LARGE)), 1480),
   'tagged frames': cut(ipv4(V4, udp({ ...ports, payload: LARGE })), 1480, { tags: [{}, {}] }),
   'padded frames': cut(ipv4(V4, udp({ ...ports, payload: LARGE })), 1480, { trailer: new Uint8Array(11) }),
+  'options of 2 KiB over IPv6, in each of them': cut(
+    ipv6({ ...V6, extensions: [{ kind: 'hop-by-hop', size: 2048 }] }, udp({ ...ports, payload: LARGE })),
+    1448,
+    { unfragmentable: 2048 },
+  ),
   'IPv4 options': cut(ipv4({ ...V4, options: [1, 1, 1, 1] }, udp({ ...ports, payload: LARGE })), 1480),
 };
 
