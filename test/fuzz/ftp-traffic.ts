@@ -314,7 +314,11 @@ class Play {
   #conversation(ends: Path, word: number, pass: number): void {
     const frames = tcpConversation(ends);
     const count = word % 2 === 0 ? frames.length : 1 + ((word >>> 1) % frames.length);
-    for (const frame of frames.slice(0, count)) this.#push(frame, this.#translating === undefined ? DATA : pass);
+    for (const [index, frame] of frames.slice(0, count).entries()) {
+      // Only the first one commits: plain nat is not for what nobody expects.
+      const translating = index === 0 ? pass : RESTORE;
+      this.#push(frame, this.#translating === undefined ? DATA : translating);
+    }
   }
 
   #again(a: number): void {
