@@ -6,12 +6,16 @@
  * waits. Every wait has a limit, and now and then the event loop gets its turn, so that a signal or the failure of a
  * worker is noticed.
  *
- * Imports capture-clock, frame, frame-writer, held, verdicts, engine/, pcap/. Imported by replay.
+ * The capture is read straight into the engine's arena, if it has one, and its frames are judged there; those that lie
+ * elsewhere are copied: the ones that were read before the engine was there, and records longer than a block.
+ *
+ * Imports arena, capture-clock, frame, frame-writer, held, verdicts, engine/, pcap/. Imported by replay.
  */
 import { setImmediate as eventLoop, setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '../engine/engine.js';
 import { PACKET } from '../engine/packet.js';
 import type { CaptureReader } from '../pcap/reader.js';
+import { BlockLender } from './arena.js';
 import type { CaptureClock } from './capture-clock.js';
 import { FrameHints } from './frame.js';
 import type { FrameWriter } from './frame-writer.js';
@@ -19,11 +23,13 @@ import type { HeldVerdicts } from './held.js';
 import { isHeld } from './verdicts.js';
 
 /** Packets that are pushed between two looks at the verdicts. Fewer wake the shards too often, more leave the cache. */
-const BURST = 128;
+const BURST = 512;
 /** Between two turns of the event loop, and the longest wait for a verdict. */
 const TURN_MS = 50;
 /** Longest pause between two looks at a pipe that has nothing: what a packet may be late for it. */
 const LONGEST_PAUSE_MS = 10;
+
+const NOT_IN_ARENA = -1;
 
 /** Why pushing packets stopped. */
 const PUSHED = { BURST: 0, FULL: 1, IDLE: 2, END: 3, ALONE: 4 } as const;
@@ -68,7 +74,12 @@ export class Feed {
   readonly #sink: HeldVerdicts;
   readonly #options: FeedOptions;
   readonly #hints = new FrameHints();
+  /** Lends the engine's arena to the reader, if it has one. */
+  readonly #lender: BlockLender | undefined;
+  #bytes: Uint8Array;
   #view: DataView;
+  /** Where `#bytes` begins in the arena, or NOT_IN_ARENA: its frames are then copied. */
+  #arenaOffset = NOT_IN_ARENA;
   #link: LinkCount = { linkType: -1, packets: 0 };
   /** The reader's packet was looked at, but no ring had room for it yet. */
   #holdsPacket = false;
@@ -81,7 +92,11 @@ export class Feed {
     this.#engine = engine;
     this.#sink = sink;
     this.#options = options;
+    this.#bytes = reader.bytes;
     this.#view = viewOf(reader.bytes);
+    const { arena } = engine.producer;
+    this.#lender = arena.length === 0 ? undefined : new BlockLender(arena, this);
+    if (this.#lender !== undefined) reader.readInto(this.#lender);
   }
 
   /** Ends run() soon: no more packets are read, those under way are judged. */
@@ -114,28 +129,18 @@ export class Feed {
   /** Pushes up to BURST packets. @returns why it stopped */
   #push(): Pushed {
     const reader = this.#reader;
-    const { producer } = this.#engine;
-    const { clock, action, known, frames } = this.#options;
+    const { action, known, frames } = this.#options;
     const hints = this.#hints;
     for (let count = 0; count < BURST; count++) {
       if (!this.#holdsPacket) {
         const isThere = this.#isStopped ? false : this.#read();
-        if (!isThere) return isThere === undefined ? PUSHED.IDLE : PUSHED.END;
+        if (isThere === undefined) return this.#lender?.isExhausted ? PUSHED.FULL : PUSHED.IDLE;
+        if (!isThere) return PUSHED.END;
         this.#look();
       }
-      const { bytes, frameStart, frameEnd } = reader;
+      const { frameStart, frameEnd } = reader;
       const bits = known | hints.known;
-      const isTaken = producer.tryPush(
-        bytes,
-        this.#view,
-        frameStart,
-        frameEnd,
-        bits,
-        hints.l3,
-        clock.nowMs,
-        action ?? reader.interfaceId + 1,
-        this.packets,
-      );
+      const isTaken = this.#tryPush(frameStart, frameEnd, bits, hints.l3, action ?? reader.interfaceId + 1);
       this.#holdsPacket = !isTaken;
       if (!isTaken) return PUSHED.FULL;
       this.packets++;
@@ -144,6 +149,25 @@ export class Feed {
       if (this.#options.isFenced) return PUSHED.ALONE;
     }
     return PUSHED.BURST;
+  }
+
+  /** Pushes the frame `[start, end)` of the chunk that the reader has, where it lies if it can stay there. */
+  #tryPush(start: number, end: number, known: number, l3: number, action: number): boolean {
+    const { producer } = this.#engine;
+    const { nowMs } = this.#options.clock;
+    const offset = this.#arenaOffset;
+    if (offset === NOT_IN_ARENA) {
+      return producer.tryPush(this.#bytes, this.#view, start, end, known, l3, nowMs, action, this.packets);
+    }
+    return producer.tryPushInPlace(offset + start, offset + end, known, offset + l3, nowMs, action, this.packets);
+  }
+
+  /** The reader has gone on to other memory. */
+  #changeChunk(bytes: Uint8Array): void {
+    const { arena } = this.#engine.producer;
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#arenaOffset = bytes.buffer === arena.buffer ? bytes.byteOffset - arena.byteOffset : NOT_IN_ARENA;
   }
 
   /** The next packet of the capture; undefined while a pipe has none. A fault ends the capture. */
@@ -159,7 +183,7 @@ export class Feed {
   /** Takes note of a packet that was just read. */
   #look(): void {
     const { bytes, frameStart, frameEnd, originalLength, linkType, timeMs } = this.#reader;
-    if (bytes.buffer !== this.#view.buffer) this.#view = viewOf(bytes);
+    if (bytes !== this.#bytes) this.#changeChunk(bytes);
     this.#options.clock.advance(timeMs);
     this.#hints.look(linkType, bytes, frameStart, frameEnd);
     if (linkType !== this.#link.linkType) this.#changeLink(linkType);

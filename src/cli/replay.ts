@@ -15,6 +15,7 @@ import { FlowError } from '../flows/index.js';
 import { oneLine } from '../pcap/descriptor.js';
 import { CaptureReader } from '../pcap/reader.js';
 import { KNOWN } from '../wire/known.js';
+import { ARENA_BYTES } from './arena.js';
 import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
@@ -34,6 +35,8 @@ const STANDARD_OUTPUT = 1;
 const MAX_ZONE = 0xffff;
 /** The engine's default, said here because the times of packets under way are kept for --json. */
 const RING_PACKETS = 4096;
+/** For the frames that are copied although there is an arena: a few at the beginning, and very long ones. */
+const COPIED_BYTES = 1 << 20;
 
 /** The options as commander gives them; `no-…` options are true unless they are there. */
 interface ReplayFlags extends ZoneFlags {
@@ -136,11 +139,13 @@ async function openEngine(flags: ReplayFlags, flows: FlowRules | undefined): Pro
 }
 
 function engineOptions(flags: ReplayFlags): EngineOptions {
-  const { shards, seed, maxConnections, clock, seqCheck } = flags;
+  const { shards, seed, maxConnections, clock, seqCheck, flows } = flags;
   return {
     clock: clock === 'wall' ? 'wall' : 'packets',
     checksSequence: seqCheck,
     ringPackets: RING_PACKETS,
+    // Rules may translate addresses, for which a frame needs room behind it: it is copied. Without them hardly any is.
+    ...(flows === undefined ? { ringBytes: COPIED_BYTES, arenaBytes: ARENA_BYTES } : {}),
     ...(shards === undefined ? {} : { shards }),
     ...(seed === undefined ? {} : { seed }),
     ...(maxConnections === undefined ? {} : { maxConnections }),

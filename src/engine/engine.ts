@@ -26,7 +26,7 @@ import { applyProfile } from './policy.js';
 import { Producer } from './producer.js';
 import { createReassemblyMemory, type ReassemblyHandle } from './reassembly.js';
 import { ReleasedPackets } from './released.js';
-import { attachRing, createRing, type Ring, wakeAll } from './ring.js';
+import { attachRing, createRing, type Ring, type RingHandle, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
 import { readSweepTimes, type SweepTimes } from './sweep.js';
@@ -57,7 +57,7 @@ export interface Row {
 /** What a shard worker is started with. */
 export interface ShardTask {
   readonly memory: MemoryHandle;
-  readonly ring: SharedArrayBuffer;
+  readonly ring: RingHandle;
   readonly fragments: ReassemblyHandle;
   readonly owner: number;
   /** Where it records how long batches take, if that is asked for. */
@@ -79,6 +79,16 @@ const SHARD_FILE = fileURLToPath(new URL('shard.js', WORKERS));
 const SWEEPER_FILE = fileURLToPath(new URL('sweeper.js', WORKERS));
 
 const TRANSLATED = CT.SNAT | CT.DNAT;
+
+/** The rings, whose frames lie in one memory with the arena if there is one; and where that begins. */
+function createRings({ shards, ringPackets, ringBytes, arenaBytes }: ResolvedOptions) {
+  const arenaAt = arenaBytes === 0 ? ringBytes : shards * ringBytes;
+  const frames = arenaBytes === 0 ? undefined : new SharedArrayBuffer(arenaAt + arenaBytes);
+  const rings = Array.from({ length: shards }, (_, shard) =>
+    createRing(ringPackets, ringBytes, frames, frames && shard * ringBytes),
+  );
+  return { rings, arenaAt };
+}
 
 function sleep(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms));
@@ -114,10 +124,10 @@ export class Engine {
     applyProfile(this.memory, options.profile);
     this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
-    const rings = Array.from({ length: options.shards }, () => createRing(options.ringPackets, options.ringBytes));
+    const { rings, arenaAt } = createRings(options);
     this.#rings = rings.map(attachRing);
     const { control } = this.memory;
-    this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1]);
+    this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1], arenaAt);
     this.fragmentMemory = rings.map(() => createReassemblyMemory(options.fragmentBytes));
     this.released = new ReleasedPackets(this.fragmentMemory);
     const threads = options.shards + 1;

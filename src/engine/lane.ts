@@ -1,21 +1,22 @@
 /**
  * A ring as the side that fills it sees it: which slots it has filled, published and got back, and room for frames.
  *
- * Frames lie in the ring's frame memory one behind the other, round and round, in the order of the slots.
+ * Frames lie in the ring's part of the frame memory one behind the other, round and round, in the order of the slots.
  *
  * Imports packet, ring. Imported by producer.ts and fragments.ts.
  */
 import { FRAME_TAIL } from './packet.js';
-import { attachRing, processed, publishProduced, type Ring } from './ring.js';
+import { attachRing, processed, publishProduced, type Ring, type RingHandle } from './ring.js';
 
 /** Frames start on cache lines. */
 const FRAME_ALIGN = 64;
 
 export interface Lane {
   readonly ring: Ring;
-  /** Packets filled, published and released so far, modulo 2^32. */
+  /** Packets filled, published, seen to be judged, and released so far, modulo 2^32. */
   filled: number;
   published: number;
+  judged: number;
   released: number;
   /** Next free byte of the frame memory, bytes in use, and the bytes each slot has taken. */
   head: number;
@@ -27,13 +28,14 @@ export interface Lane {
   reservedTaken: number;
 }
 
-export function createLane(buffer: SharedArrayBuffer): Lane {
-  const ring = attachRing(buffer);
+export function createLane(handle: RingHandle): Lane {
+  const ring = attachRing(handle);
   // A ring that another thread filled before goes on where that one has left it, with nothing under way.
   const count = processed(ring);
   const taken = new Int32Array(ring.capacity);
   const reserved = { reservedAt: 0, reservedBytes: 0, reservedTaken: 0 };
-  return { ring, filled: count, published: count, released: count, head: 0, used: 0, taken, ...reserved };
+  const head = ring.framesAt;
+  return { ring, filled: count, published: count, judged: count, released: count, head, used: 0, taken, ...reserved };
 }
 
 /**
@@ -41,16 +43,30 @@ export function createLane(buffer: SharedArrayBuffer): Lane {
  * @returns its offset in the frame memory; -1 when the ring has no slot or no room
  */
 export function reserveFrame(lane: Lane, length: number): number {
-  const { ring } = lane;
-  if (((lane.filled - lane.released) | 0) >= ring.capacity) return -1;
+  const { framesAt, frameBytes } = lane.ring;
+  if (!hasSlot(lane)) return -1;
   const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
-  const isWrapped = lane.head + size > ring.bytes.length;
-  const taken = size + (isWrapped ? ring.bytes.length - lane.head : 0);
-  if (lane.used + taken > ring.bytes.length) return -1;
-  lane.reservedAt = isWrapped ? 0 : lane.head;
+  const end = framesAt + frameBytes;
+  const isWrapped = lane.head + size > end;
+  const taken = size + (isWrapped ? end - lane.head : 0);
+  if (lane.used + taken > frameBytes) return -1;
+  lane.reservedAt = isWrapped ? framesAt : lane.head;
   lane.reservedBytes = size;
   lane.reservedTaken = taken;
   return lane.reservedAt;
+}
+
+/** The same for a frame that has its place already. @returns false when the ring has no slot */
+export function reserveSlot(lane: Lane): boolean {
+  if (!hasSlot(lane)) return false;
+  lane.reservedAt = lane.head;
+  lane.reservedBytes = 0;
+  lane.reservedTaken = 0;
+  return true;
+}
+
+function hasSlot(lane: Lane): boolean {
+  return ((lane.filled - lane.released) | 0) < lane.ring.capacity;
 }
 
 /** Makes the next slot, whose row is written, and the room that was found for its frame part of what is filled. */
@@ -66,6 +82,12 @@ export function publishFilled(lane: Lane): void {
   if (lane.published === lane.filled) return;
   lane.published = lane.filled;
   publishProduced(lane.ring, lane.filled);
+}
+
+/** Whether the verdict of the oldest slot is there. The other side's count is looked at only when all seen are released. */
+export function hasVerdict(lane: Lane): boolean {
+  if (lane.judged === lane.released) lane.judged = processed(lane.ring);
+  return lane.judged !== lane.released;
 }
 
 /** Takes the oldest slot back, with the room of its frame. */

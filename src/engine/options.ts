@@ -61,6 +61,8 @@ export interface EngineOptions extends TableOptions {
   readonly ringPackets?: number;
   /** Bytes of frames that fit into a shard's ring. Default 8 MiB. */
   readonly ringBytes?: number;
+  /** Bytes of frame memory for frames that are judged where they lie: see Producer.arena. Default 0. */
+  readonly arenaBytes?: number;
   /** The shards record how long each batch takes: two looks at a clock per batch. Default false. */
   readonly measuresLatency?: boolean;
 }
@@ -76,6 +78,9 @@ const MAX_EXPECTATIONS = 1 << 20;
 export const MAX_CONNECTIONS = 32_000_000;
 const MIN_RING_BYTES = 1 << 20;
 const MAX_RING_BYTES = 1 << 30;
+const MAX_ARENA_BYTES = 1 << 30;
+/** An offset in frame memory is a word with a sign. */
+const MAX_FRAME_MEMORY = 2 ** 31 - 1;
 /** A datagram of the largest size fits; so much is memory that is taken once per shard. */
 const MIN_FRAGMENT_BYTES = 256 << 10;
 const MAX_FRAGMENT_BYTES = 1 << 30;
@@ -112,6 +117,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     sweepIntervalMs = 1000,
     ringPackets = 4096,
     ringBytes = 8 << 20,
+    arenaBytes = 0,
     measuresLatency = false,
     tracksTop = false,
     seed,
@@ -128,6 +134,11 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   if ((ringPackets & (ringPackets - 1)) !== 0)
     throw new RangeError(`ringPackets must be a power of two: ${ringPackets}`);
   checkRange('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
+  checkRange('arenaBytes', arenaBytes, 0, MAX_ARENA_BYTES);
+  const frameBytes = shards * ringBytes + arenaBytes;
+  if (arenaBytes > 0 && frameBytes > MAX_FRAME_MEMORY) {
+    throw new RangeError(`arenaBytes and the ringBytes of all shards must be less than 2 GiB together: ${frameBytes}`);
+  }
   if (clock !== 'wall' && clock !== 'packets') throw new RangeError(`clock must be wall or packets: ${String(clock)}`);
   if (!Object.hasOwn(PROFILES, profile)) throw new RangeError(`profile must be ovs or resilient: ${String(profile)}`);
   return {
@@ -142,6 +153,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     sweepIntervalMs,
     ringPackets,
     ringBytes,
+    arenaBytes,
     measuresLatency,
     tracksTop,
     hashKey: hashKeyOf(seed),

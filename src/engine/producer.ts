@@ -5,6 +5,9 @@
  * network layer begins. Both directions of a connection, and the ICMP errors about it, come to the same shard; fragments
  * are steered by their addresses alone, so all of a datagram come to one that holds them.
  *
+ * Frames are copied into the part of the frame memory that belongs to the shard's ring; or they lie in the arena, which
+ * belongs to the caller, and are judged there.
+ *
  * One thread at a time. Imports hash, lane, packet, ring, wire/. Imported by engine.ts and the public API.
  */
 import { REASON } from '../reason.js';
@@ -14,9 +17,18 @@ import { isFragmentReason } from '../wire/fragment.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { hashKey, partOf } from './hash.js';
-import { createLane, fillReserved, type Lane, publishFilled, reserveFrame, takeBack } from './lane.js';
+import {
+  createLane,
+  fillReserved,
+  hasVerdict,
+  type Lane,
+  publishFilled,
+  reserveFrame,
+  reserveSlot,
+  takeBack,
+} from './lane.js';
 import { FRAME_TAIL, PACKET, PACKET_WORDS } from './packet.js';
-import { processed, processedArrival, type Ring, waitForProcessed } from './ring.js';
+import { processed, processedArrival, type Ring, type RingHandle, waitForProcessed } from './ring.js';
 
 const { FRAME_OFFSET, FRAME_LENGTH, FRAME_ROOM, INPUT, L3_OFFSET, TIME, ACTION, COOKIE, STATE, ZONE } = PACKET;
 const L3_IP = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
@@ -48,12 +60,18 @@ function copyFrame(bytes: Uint8Array, view: DataView, start: number, end: number
   for (; at < end; at++) setU8(to, at + distance, u8(view, at));
 }
 
+/** Where the frame ends that goes to the shard; before its start for one that does not lie in its memory. */
+function stopOf(view: DataView, start: number, end: number, known: number, l3: number): number {
+  const isInside = start >= 0 && end >= start && end <= view.byteLength && ((known & L3_IP) === 0 || l3 >= start);
+  return isInside ? Math.min(end, start + MAX_FRAME) : start - 1;
+}
+
 export class Producer {
   readonly #lanes: readonly Lane[];
   readonly #key0: number;
   readonly #key1: number;
   readonly #facts = new Int32Array(FACT_WORDS);
-  /** The shard of each packet that is under way, in order, as a ring. */
+  /** The shard of each packet that is under way, in order, as a ring of a power of two. */
   readonly #order: Uint16Array;
   #first = 0;
   #count = 0;
@@ -76,12 +94,19 @@ export class Producer {
    */
   keepsFragmentsInOrder = true;
 
-  constructor(rings: readonly SharedArrayBuffer[], key0: number, key1: number) {
+  /** Frame memory of the caller's own, for tryPushInPlace(). */
+  readonly arena: Uint8Array;
+  readonly #arenaView: DataView;
+
+  /** @param arenaAt where in the frame memory that all rings share the arena begins; it is the rest. Default: none */
+  constructor(rings: readonly RingHandle[], key0: number, key1: number, arenaAt = rings[0].frames.byteLength) {
     this.#lanes = rings.map(createLane);
     const capacity = this.#lanes.reduce((sum, lane) => sum + lane.ring.capacity, 0);
-    this.#order = new Uint16Array(capacity);
+    this.#order = new Uint16Array(2 ** Math.ceil(Math.log2(capacity)));
     this.#key0 = key0;
     this.#key1 = key1;
+    this.arena = new Uint8Array(rings[0].frames, arenaAt);
+    this.#arenaView = new DataView(rings[0].frames, arenaAt);
   }
 
   /** Packets pushed whose verdicts have not been released. */
@@ -113,19 +138,51 @@ export class Producer {
     cookie: number,
     room = FRAME_TAIL,
   ): boolean {
-    const isInside = start >= 0 && end >= start && end <= view.byteLength && ((known & L3_IP) === 0 || l3 >= start);
-    const stop = isInside ? Math.min(end, start + MAX_FRAME) : start;
-    const shard = this.#steer(view, start, stop, isInside ? known : KNOWN.L3_OTHER, l3);
-    const isFenced = this.keepsFragmentsInOrder && (this.#isFragment || this.#wasFragment);
-    if (isFenced && this.#count > 0) return false;
-    const offset = this.tryReserve(shard, stop - start);
+    const stop = stopOf(view, start, end, known, l3);
+    const shard = this.#steer(view, start, Math.max(stop, start), stop < start ? KNOWN.L3_OTHER : known, l3);
+    if (this.#isFenced()) return false;
+    const offset = this.tryReserve(shard, Math.max(stop - start, 0));
     if (offset < 0) return false;
     copyFrame(bytes, view, start, stop, this.#lanes[shard].ring, offset);
-    const length = isInside ? stop - start : OUTSIDE;
+    const length = stop < start ? OUTSIDE : stop - start;
     this.pushReserved(length, known | this.#learned, this.#l3 - start + offset, timeMs, action, cookie, room);
+    this.#noteTurn();
+    return true;
+  }
+
+  /**
+   * The same for a frame that lies in `arena`, where it is judged: it must stay there until its verdict is released. It
+   * cannot become longer.
+   */
+  tryPushInPlace(
+    start: number,
+    end: number,
+    known: number,
+    l3: number,
+    timeMs: number,
+    action: number,
+    cookie: number,
+  ): boolean {
+    const stop = stopOf(this.#arenaView, start, end, known, l3);
+    const shard = this.#steer(this.#arenaView, start, Math.max(stop, start), stop < start ? KNOWN.L3_OTHER : known, l3);
+    if (this.#isFenced() || !reserveSlot(this.#lanes[shard])) return false;
+    const { byteOffset } = this.arena;
+    const length = stop < start ? OUTSIDE : stop - start;
+    const bits = known | this.#learned;
+    this.#fill(shard, byteOffset + start, length, bits, byteOffset + this.#l3, timeMs, action, cookie, 0);
+    this.#noteTurn();
+    return true;
+  }
+
+  /** Whether the frame that was steered last has to wait until it is alone, since it or the one before is a fragment. */
+  #isFenced(): boolean {
+    return this.keepsFragmentsInOrder && (this.#isFragment || this.#wasFragment) && this.#count > 0;
+  }
+
+  /** The frame that was steered last is pushed. */
+  #noteTurn(): void {
     this.#turn = this.#nextTurn;
     this.#wasFragment = this.#isFragment;
-    return true;
   }
 
   /**
@@ -161,21 +218,37 @@ export class Producer {
     room = FRAME_TAIL,
   ): void {
     const shard = this.#reservedShard;
+    const offset = this.#lanes[shard].reservedAt;
+    this.#fill(shard, offset, length, known, l3, timeMs, action, cookie, Math.min(room, FRAME_TAIL));
+  }
+
+  /** Writes the row of the slot that was reserved. */
+  #fill(
+    shard: number,
+    offset: number,
+    length: number,
+    known: number,
+    l3: number,
+    timeMs: number,
+    action: number,
+    cookie: number,
+    room: number,
+  ): void {
     const lane = this.#lanes[shard];
     const { packets, times } = lane.ring;
     const at = (lane.filled & (lane.ring.capacity - 1)) * PACKET_WORDS;
-    packets[at + FRAME_OFFSET] = lane.reservedAt;
+    packets[at + FRAME_OFFSET] = offset;
     packets[at + FRAME_LENGTH] = length;
     packets[at + INPUT] = known;
     packets[at + L3_OFFSET] = l3;
     times[(at + TIME) >>> 1] = timeMs;
     packets[at + ACTION] = action;
     packets[at + COOKIE] = cookie;
-    packets[at + FRAME_ROOM] = Math.min(room, FRAME_TAIL);
+    packets[at + FRAME_ROOM] = room;
     packets[at + STATE] = 0;
     packets[at + ZONE] = 0;
     fillReserved(lane);
-    this.#order[(this.#first + this.#count++) % this.#order.length] = shard;
+    this.#order[(this.#first + this.#count++) & (this.#order.length - 1)] = shard;
   }
 
   #steer(view: DataView, start: number, end: number, known: number, l3: number): number {
@@ -224,7 +297,7 @@ export class Producer {
   peek(): number {
     if (this.#count === 0) return -1;
     const lane = this.#lanes[this.#order[this.#first]];
-    if (((processed(lane.ring) - lane.released) | 0) <= 0) return -1;
+    if (!hasVerdict(lane)) return -1;
     this.#current = lane;
     return (lane.released & (lane.ring.capacity - 1)) * PACKET_WORDS;
   }
@@ -251,7 +324,7 @@ export class Producer {
   /** Gives the slot of the packet that peek() found back. */
   release(): void {
     takeBack(this.#currentLane());
-    this.#first = (this.#first + 1) % this.#order.length;
+    this.#first = (this.#first + 1) & (this.#order.length - 1);
     this.#count--;
     this.#current = undefined;
   }

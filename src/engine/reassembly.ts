@@ -8,7 +8,7 @@ import { WHOLE_BYTES } from '../fragment/whole.js';
 import { FRAGMENT_WORDS } from '../wire/fragment.js';
 import { createLane, type Lane } from './lane.js';
 import { PACKET_WORDS } from './packet.js';
-import { createRing } from './ring.js';
+import { createRing, type RingHandle } from './ring.js';
 
 /** Fragments that can have come back and not been taken, and the bytes of their frames: several datagrams. */
 const RELEASED_PACKETS = 512;
@@ -20,7 +20,7 @@ export const MAX_HELD_FRAME = 256 * 1024;
 /** The shared memory of a thread's reassembly; can be posted to another thread. */
 export interface ReassemblyHandle {
   readonly store: SharedArrayBuffer;
-  readonly released: SharedArrayBuffer;
+  readonly released: RingHandle;
 }
 
 export interface Reassembly {

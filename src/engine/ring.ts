@@ -1,8 +1,9 @@
 /**
  * The ring between one producer and one shard: packets in, verdicts out, in the same place.
  *
- * A slot is a packet of PACKET_WORDS words (packet.ts); its frame lies in the frame memory behind the slots. The
- * producer fills slots and publishes them by moving PRODUCED; the shard judges them in place, rewriting frames where
+ * A slot is a packet of PACKET_WORDS words (packet.ts); its frame lies in frame memory, which several rings may share:
+ * each then has a part of its own for the frames that are copied, and whoever fills them may keep frames elsewhere in
+ * it, where they are judged in place. The producer fills slots and publishes them by moving PRODUCED; the shard judges them in place, rewriting frames where
  * it must, and publishes the verdicts by moving PROCESSED; the producer reads them and reuses the slots. So one ring
  * serves both ways, a packet is copied once at the most, and a full ring is the back-pressure.
  *
@@ -24,12 +25,19 @@ const RING = {
   PRODUCER_SLEEPS: 32,
   CONSUMER_SLEEPS: 48,
   CAPACITY: 64,
-  FRAME_BYTES: 65,
+  FRAMES_AT: 65,
+  FRAME_BYTES: 66,
 } as const;
 const HEADER_WORDS = 80;
 
 /** Looks at the other side's count before going to sleep: some 20 µs. */
 const SPINS = 1000;
+
+/** The memory of a ring; can be posted to another thread. */
+export interface RingHandle {
+  readonly slots: SharedArrayBuffer;
+  readonly frames: SharedArrayBuffer;
+}
 
 export interface Ring {
   readonly control: Int32Array;
@@ -37,37 +45,47 @@ export interface Ring {
   readonly packets: Int32Array;
   /** The same memory, for the packets' times. */
   readonly times: Float64Array;
-  /** The frame memory. */
+  /** The frame memory, all of it. */
   readonly bytes: Uint8Array;
   readonly frames: DataView;
+  /** Where the ring's own part of it begins, and its bytes. */
+  readonly framesAt: number;
+  readonly frameBytes: number;
   /** A power of two. */
   readonly capacity: number;
 }
 
 /**
  * @param capacity packets, a power of two
- * @param frameBytes bytes of frame memory
+ * @param frameBytes bytes of frame memory for it alone
+ * @param frames memory that has them from byte `framesAt` on; without it the ring gets its own
  */
-export function createRing(capacity: number, frameBytes: number): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer((HEADER_WORDS + capacity * PACKET_WORDS) * 4 + frameBytes);
-  const control = new Int32Array(buffer, 0, HEADER_WORDS);
+export function createRing(
+  capacity: number,
+  frameBytes: number,
+  frames = new SharedArrayBuffer(frameBytes),
+  framesAt = 0,
+): RingHandle {
+  const slots = new SharedArrayBuffer((HEADER_WORDS + capacity * PACKET_WORDS) * 4);
+  const control = new Int32Array(slots, 0, HEADER_WORDS);
+  control[RING.FRAMES_AT] = framesAt;
   control[RING.FRAME_BYTES] = frameBytes;
-  Atomics.store(control, RING.CAPACITY, capacity); // publishes the size written above
-  return buffer;
+  Atomics.store(control, RING.CAPACITY, capacity); // publishes the sizes written above
+  return { slots, frames };
 }
 
-export function attachRing(buffer: SharedArrayBuffer): Ring {
-  const control = new Int32Array(buffer, 0, HEADER_WORDS);
+export function attachRing({ slots, frames }: RingHandle): Ring {
+  const control = new Int32Array(slots, 0, HEADER_WORDS);
   const capacity = Atomics.load(control, RING.CAPACITY); // acquires the sizes
-  const slots = HEADER_WORDS * 4;
-  const frames = slots + capacity * PACKET_WORDS * 4;
-  const frameBytes = control[RING.FRAME_BYTES];
+  const packetsAt = HEADER_WORDS * 4;
   return {
     control,
-    packets: new Int32Array(buffer, slots, capacity * PACKET_WORDS),
-    times: new Float64Array(buffer, slots, (capacity * PACKET_WORDS) / 2),
-    bytes: new Uint8Array(buffer, frames, frameBytes),
-    frames: new DataView(buffer, frames, frameBytes),
+    packets: new Int32Array(slots, packetsAt, capacity * PACKET_WORDS),
+    times: new Float64Array(slots, packetsAt, (capacity * PACKET_WORDS) / 2),
+    bytes: new Uint8Array(frames),
+    frames: new DataView(frames),
+    framesAt: control[RING.FRAMES_AT],
+    frameBytes: control[RING.FRAME_BYTES],
     capacity,
   };
 }

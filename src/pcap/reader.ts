@@ -13,9 +13,10 @@
 import type { CaptureDecoder, CaptureInterface, PacketFields } from './capture.js';
 import { ClassicDecoder, isClassic } from './pcap-classic.js';
 import { isPcapng, PcapngDecoder } from './pcapng.js';
-import { CaptureSource, NOTHING_YET } from './source.js';
+import { CaptureSource, type ChunkLender, NOTHING_YET } from './source.js';
 
 export { CaptureError, type CaptureInterface } from './capture.js';
+export type { ChunkLender } from './source.js';
 
 /** Large enough that a system call costs little against the frames it brings. */
 const DEFAULT_CHUNK_BYTES = 1024 * 1024;
@@ -71,6 +72,14 @@ export class CaptureReader implements PacketFields {
   /** Chunk holding the current frame. Borrowed until the next call of next(), which may replace it. */
   get bytes(): Uint8Array {
     return this.#source.bytes;
+  }
+
+  /**
+   * Reads into memory that is lent from now on, so that frames may stay where they are after the next call of poll(), which
+   * also gives undefined while there is no chunk to be had.
+   */
+  readInto(lender: ChunkLender): void {
+    this.#source.lender = lender;
   }
 
   /** Interfaces described so far; with pcapng those of the current section only, because ids start anew in each. */

@@ -1,5 +1,5 @@
 /**
- * The bytes of a capture, seen through one chunk that slides over the stream.
+ * The bytes of a capture, seen through a chunk that slides over the stream, or through chunks that somebody lends.
  *
  *   stream    ----------------[======= chunk =======]------------->
  *                             ^base   ^position  ^end
@@ -23,6 +23,14 @@ const STANDARD_INPUT = 0;
 /** Thrown instead of waiting while `mayWait` is off. Nothing was consumed: the same call may be made again. */
 export const NOTHING_YET = new Error('the stream has nothing at the moment');
 
+/** Memory for chunks that somebody else lends: what was read into one stays there until they give it out again. */
+export interface ChunkLender {
+  /** Bytes of each. */
+  readonly chunkBytes: number;
+  /** The next one, or undefined while there is none: a read then throws NOTHING_YET. */
+  nextChunk(): Uint8Array | undefined;
+}
+
 export class CaptureSource {
   /** The chunk. Replaced when it grows; `view` always covers the same memory. */
   bytes: Uint8Array;
@@ -33,6 +41,8 @@ export class CaptureSource {
   end = 0;
   /** Whether ensure() waits for a pipe that has nothing at the moment, or throws NOTHING_YET. */
   mayWait = true;
+  /** Where chunks come from, once this is set; until then there is one, which slides. */
+  lender: ChunkLender | undefined;
   /** Size of a regular file when it was opened; undefined for everything else. */
   readonly totalBytes: number | undefined;
 
@@ -43,6 +53,8 @@ export class CaptureSource {
   /** Stream offset of the first byte of the chunk; a Number, so exact far beyond 4 GiB. */
   #base = 0;
   #ended = false;
+  /** The chunk is not lent. */
+  #isOwn = true;
 
   /**
    * Opens `path` (`-` is standard input) with a chunk of `chunkBytes`. Opening a FIFO waits for its writer.
@@ -135,6 +147,14 @@ export class CaptureSource {
    * the front costs at most one record, since fill() is only called when less than a record is there.
    */
   #makeRoom(count: number): void {
+    if (this.lender !== undefined) {
+      if (this.position + count <= this.bytes.length) return;
+      // A record that is longer than the chunks that are lent gets one of its own.
+      if (count <= this.lender.chunkBytes || !this.#isOwn) {
+        this.#changeChunk(this.lender, count);
+        return;
+      }
+    }
     if (this.position > 0) {
       this.bytes.copyWithin(0, this.position, this.end);
       this.#base += this.position;
@@ -146,6 +166,20 @@ export class CaptureSource {
     grown.set(this.bytes);
     this.bytes = grown;
     this.view = new DataView(grown.buffer);
+  }
+
+  /** Leaves what was consumed where it is, and goes on with what is left in another chunk. */
+  #changeChunk(lender: ChunkLender, count: number): void {
+    const isLent = count <= lender.chunkBytes;
+    const chunk = isLent ? lender.nextChunk() : new Uint8Array(this.bytes.length * 2);
+    if (chunk === undefined) throw NOTHING_YET;
+    chunk.set(this.bytes.subarray(this.position, this.end));
+    this.#base += this.position;
+    this.end -= this.position;
+    this.position = 0;
+    this.bytes = chunk;
+    this.view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+    this.#isOwn = !isLent;
   }
 
   /** Makes reads of a pipe or a socket report that there is nothing, where they would have waited. */

@@ -18,6 +18,11 @@ const WRONG: readonly (readonly [options: EngineOptions, message: string])[] = [
   [{ ringPackets: 63 }, 'ringPackets must be a whole number from 64 to 1048576: 63'],
   [{ ringPackets: 100 }, 'ringPackets must be a power of two: 100'],
   [{ ringBytes: 1000 }, 'ringBytes must be a whole number from 1048576 to 1073741824: 1000'],
+  [{ arenaBytes: -1 }, 'arenaBytes must be a whole number from 0 to 1073741824: -1'],
+  [
+    { shards: 256, arenaBytes: 1 },
+    'arenaBytes and the ringBytes of all shards must be less than 2 GiB together: 2147483649',
+  ],
   [{ seed: -1 }, 'seed must be a whole number from 0 to 9007199254740991: -1'],
   [{ seed: 0.5 }, 'seed must be a whole number from 0 to 9007199254740991: 0.5'],
   [{ clock: 'sun' as 'wall' }, 'clock must be wall or packets: sun'],
@@ -33,6 +38,7 @@ test('the limits themselves are taken', () => {
   assert.equal(resolveOptions({ shards: 256 }).shards, 256);
   assert.equal(resolveOptions({ maxConnections: 32_000_000 }).maxIpv6Connections, 32_000_000);
   assert.equal(resolveOptions({ maxIpv6Connections: 0 }).maxIpv6Connections, 0);
+  assert.equal(resolveOptions({ shards: 255, arenaBytes: (8 << 20) - 1 }).arenaBytes, (8 << 20) - 1);
   assert.equal(resolveOptions({ ringPackets: 64, ringBytes: 1 << 20 }).ringPackets, 64);
 });
 

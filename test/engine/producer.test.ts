@@ -19,14 +19,20 @@ import {
   type Ring,
 } from '../../src/engine/ring.js';
 import { createTracker, defineAction, type Tracker } from '../../src/engine/tracker.js';
+import { reasonName } from '../../src/reason.js';
+import { KNOWN } from '../../src/wire/known.js';
 import { frame, icmp, ipv4, udp } from '../support/frames.js';
 import { type Random, withSeed } from '../support/random.js';
 
 const MIB = 1 << 20;
+const ARENA = 64 << 10;
 /** The longest frame that a ring takes whole. */
 const LONGEST = 256 * 1024;
 
-/** A producer and its shards, in this thread. @param count packets that each ring has seen before */
+/**
+ * A producer and its shards, in this thread, and an arena of 64 KiB.
+ * @param count packets that each ring has seen before
+ */
 class Bench {
   readonly rings: readonly Ring[];
   readonly trackers: readonly Tracker[];
@@ -35,7 +41,8 @@ class Bench {
   constructor(shards: number, packets = 64, bytes = MIB, count = 0) {
     const memory = createMemory(memoryOptions(resolveOptions({ shards, maxConnections: 1000, seed: 3 }), 0));
     defineAction(memory, {});
-    const buffers = Array.from({ length: shards }, () => createRing(packets, bytes));
+    const frames = new SharedArrayBuffer(shards * bytes + ARENA);
+    const buffers = Array.from({ length: shards }, (_, shard) => createRing(packets, bytes, frames, shard * bytes));
     this.rings = buffers.map(attachRing);
     for (const ring of this.rings) {
       publishProduced(ring, count | 0);
@@ -46,7 +53,7 @@ class Bench {
       tracker.frames = ring.frames;
       return tracker;
     });
-    this.producer = new Producer(buffers, 1, 2);
+    this.producer = new Producer(buffers, 1, 2, shards * bytes);
   }
 
   push(bytes: Uint8Array, cookie: number): boolean {
@@ -255,6 +262,81 @@ test('a frame written in place is judged as one that was copied', () => {
     return ring.packets.slice(0, 10 * PACKET_WORDS);
   });
   assert.deepEqual(verdicts[0], verdicts[1]);
+});
+
+test('a frame in the arena is judged where it lies, as one that was copied', () => {
+  for (const shards of [1, 3]) {
+    const words = [true, false].map(isInPlace => {
+      const bench = new Bench(shards);
+      const { producer } = bench;
+      const seen: number[] = [];
+      for (let cookie = 0; cookie < 40; cookie++) {
+        const next = frame(ipv4({}, udp({ sport: 1 + (cookie % 5) })));
+        const at = 100 + cookie * 200;
+        producer.arena.set(next, at);
+        assert.ok(
+          isInPlace ? producer.tryPushInPlace(at, at + next.length, 0, 0, cookie, 0, cookie) : bench.push(next, cookie),
+        );
+      }
+      producer.publish();
+      for (let shard = 0; shard < shards; shard++) bench.work(shard);
+      for (let cookie = 0; cookie < 40; cookie++) {
+        const at = producer.peek();
+        assert.notEqual(at, -1);
+        const { verdicts, frameBytes } = producer;
+        const start = verdicts[at + PACKET.FRAME_OFFSET];
+        if (isInPlace) {
+          assert.equal(frameBytes.byteOffset + start, producer.arena.byteOffset + 100 + cookie * 200);
+          assert.equal(verdicts[at + PACKET.FRAME_ROOM], 0);
+        }
+        seen.push(...verdicts.subarray(at + PACKET.STATE, at + PACKET.FRAME_ROOM));
+        assert.equal(bench.take(), cookie);
+      }
+      return seen;
+    });
+    assert.deepEqual(words[0], words[1]);
+  }
+});
+
+test('a frame that reaches out of the arena is refused by its shard, whatever lies beyond', () => {
+  const bench = new Bench(2);
+  const { producer } = bench;
+  const spans = [
+    [-1, 60],
+    [0, ARENA + 1],
+    [ARENA - 10, ARENA + 50],
+    [100, 99],
+    [-0x8000_0000, 0x7fff_ffff],
+  ] as const;
+  for (const [start, end] of spans) assert.ok(producer.tryPushInPlace(start, end, 0, 0, 0, 0, 7));
+  assert.ok(producer.tryPushInPlace(100, 160, KNOWN.L3_IPV4, 99, 0, 0, 7), 'its network layer lies before it');
+  producer.publish();
+  bench.work(0);
+  bench.work(1);
+  for (let packet = 0; packet <= spans.length; packet++) {
+    const at = producer.peek();
+    assert.equal(reasonName(producer.verdicts[at + PACKET.REASON]), 'frame-range', `packet ${packet}`);
+    assert.equal(bench.take(), 7);
+  }
+});
+
+test('frames in the arena need slots, and a fragment among several shards has to be alone', () => {
+  const bench = new Bench(2);
+  const { producer } = bench;
+  const short = frame(ipv4({}, udp()));
+  const fragment = frame(ipv4({ fragmentOffset: 3 }, udp({ checksum: 0 })));
+  producer.arena.set(short);
+  producer.arena.set(fragment, 1000);
+  const push = () => producer.tryPushInPlace(0, short.length, 0, 0, 0, 0, 1);
+  for (let slot = 0; slot < 64; slot++) assert.ok(push());
+  assert.equal(push(), false);
+  assert.equal(producer.tryPushInPlace(1000, 1000 + fragment.length, 0, 0, 0, 0, 2), false);
+  producer.publish();
+  bench.work(0);
+  bench.work(1);
+  for (let slot = 0; slot < 64; slot++) assert.equal(bench.take(), 1);
+  assert.ok(producer.tryPushInPlace(1000, 1000 + fragment.length, 0, 0, 0, 0, 2));
+  assert.equal(push(), false);
 });
 
 test('the ring says what a packet brings', () => {
