@@ -7,7 +7,6 @@
  * parts.
  */
 import { findConnectionLocked } from '../src/engine/connections.js';
-import { hashKey } from '../src/engine/hash.js';
 import type { LocalEngine } from '../src/engine/local.js';
 import { CONTROL } from '../src/engine/memory.js';
 import { processPackets } from '../src/engine/process.js';
@@ -29,6 +28,7 @@ import {
 import { UPDATE } from '../src/track/protocol.js';
 import { updateConnection } from '../src/track/trackers.js';
 import { FACT, FACT_WORDS } from '../src/wire/facts.js';
+import { hashKey } from '../src/wire/hash.js';
 import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
 import { MAX_BATCH } from '../src/wire/rows.js';

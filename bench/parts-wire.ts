@@ -3,11 +3,12 @@
  *
  * Imports chunk, part, traffic, engine/hash, flood/, wire/. Imported by parts.
  */
-import { hashKey } from '../src/engine/hash.js';
+
 import { Random } from '../src/flood/random.js';
 import { createTemplate, type TemplateOptions } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
 import { FACT, FACT_WORDS } from '../src/wire/facts.js';
+import { hashKey } from '../src/wire/hash.js';
 import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
 import { parsePlainRows, SPAN } from '../src/wire/plain.js';
@@ -59,7 +60,7 @@ function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: nu
     run() {
       let sum = 0;
       for (let slot = 0; slot < FRAMES; slot += MAX_BATCH) {
-        parsePlainRows(view, spans, slot * SPAN_WORDS, SPAN_WORDS, MAX_BATCH);
+        parsePlainRows(view, spans, slot * SPAN_WORDS, SPAN_WORDS, MAX_BATCH, 1, 2);
         for (let row = 0; row < MAX_BATCH * ROW_WORDS; row += ROW_WORDS) {
           if (ROWS[row + ROW_REASON] !== REASON.none) throw new Error(`${name}: a frame was refused`);
           sum ^= ROWS[row + FACT.PORTS];

@@ -3,13 +3,14 @@
  *
  * Imports barrier, chunk, traffic, engine/, wire/. Started by threads.ts through Piscina.
  */
-import { hashKey, partOf } from '../src/engine/hash.js';
+
 import { LocalEngine } from '../src/engine/local.js';
 import { attachMemory, CONTROL, type EngineMemory, type MemoryHandle } from '../src/engine/memory.js';
 import { processPackets } from '../src/engine/process.js';
 import { createTracker, type Tracker } from '../src/engine/tracker.js';
 import { createTemplate } from '../src/flood/template.js';
 import { FACT, FACT_WORDS } from '../src/wire/facts.js';
+import { hashKey, partOf } from '../src/wire/hash.js';
 import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
 import { meet } from './barrier.js';

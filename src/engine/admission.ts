@@ -13,7 +13,7 @@ import { REASON } from '../reason.js';
 import { annexAt, recordAt } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, isIpv6, protocolOf, zoneOf } from '../track/connection.js';
 import { FACT, FAMILY_IPV6, IPPROTO } from '../wire/facts.js';
-import { hashKey, zoneHash } from './hash.js';
+import { hashKey, zoneHash } from '../wire/hash.js';
 import { CONTROL, SOURCE_CELLS } from './memory.js';
 import { POLICY_HALF_OPEN, POLICY_RATES, ZONE_POLICY } from './policy.js';
 import { BUCKET_WORDS, takeToken } from './rate.js';

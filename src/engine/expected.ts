@@ -44,9 +44,9 @@ import {
   STATUS_SNAT,
 } from '../track/connection.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
+import { hashKey, zoneHash } from '../wire/hash.js';
 import { regionClockLocked } from './clock.js';
 import { EVENT } from './counters.js';
-import { hashKey, zoneHash } from './hash.js';
 import { leaveRegion } from './hold.js';
 import { CONTROL } from './memory.js';
 import { PACKET } from './packet.js';

@@ -45,12 +45,12 @@ import { homeBucketAt, NONE as NO_RECORD } from '../sharedarraybuffer-hashmap/in
 import { CT } from '../track/state.js';
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
 import { FRAGMENT, FRAGMENT_LAST, FRAGMENT_WHOLE, isFirstFragment, readFragment } from '../wire/fragment.js';
+import { hashKey, partOf, zoneHash } from '../wire/hash.js';
 import { checkIpv4Sum } from '../wire/ipv4.js';
 import { parseL4 } from '../wire/parse.js';
 import { ROW_REASON, ROW_WORDS } from '../wire/rows.js';
 import { ACTION } from './action.js';
 import { REASON_COUNTS_AT } from './counters.js';
-import { hashKey, partOf, zoneHash } from './hash.js';
 import { holdRegion } from './hold.js';
 import { judgePacket } from './judge.js';
 import { CONTROL } from './memory.js';

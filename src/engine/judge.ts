@@ -9,6 +9,7 @@ import { HELPERS, NO_HELPER } from '../alg/helpers.js';
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
 import {
+  ANNEX,
   CONN,
   STATUS_HELPED,
   STATUS_HELPER,
@@ -59,8 +60,9 @@ import { describePacket, finishPacket, setMarks } from './verdict.js';
 // imported function compared with the one that was inlined.
 const { TIME, STATE, REASON: P_REASON, ZONE, MARK, LABEL, TUPLE_SRC, TUPLE_DST, CONNECTION } = PACKET;
 const { GENERATION: P_GENERATION, TUPLE_PROTOCOL, TUPLE_PORTS } = PACKET;
-const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, DST, L4, L4_END } = FACT;
+const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, SRC0, DST, DST0, L4, L4_END } = FACT;
 const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, STATUS, EXPIRES } = CONN;
+const { SRC: A_SRC, DST: A_DST } = ANNEX;
 const { GENERATION } = RECORD;
 const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY } = ACTION;
 const { CANDIDATE, CANDIDATE_AT, KEY: ROW_KEY, ACTION: ROW_ACTION, REGION: ROW_REGION } = ROW;
@@ -98,9 +100,9 @@ const isNotZero = (bits: number): number => (bits | (0 - bits)) >>> 31;
 const TRANSLATED = CT.SNAT | CT.DNAT;
 
 /**
- * The fast path of judgePacket(): TCP and UDP packets that were not judged before, whose candidate is their IPv4
- * connection, lives and stays in its state, under an action that only looks up and commits. It is allowed because
- * the update and the verdict are the same; what is left out are the questions whose answers are known here.
+ * The fast path of judgePacket(): TCP and UDP packets that were not judged before, whose candidate is their connection,
+ * lives and stays in its state, under an action that only looks up and commits. It is allowed because the update and the
+ * verdict are the same; what is left out are the questions whose answers are known here.
  *
  * One loop for all that come in a row, and no call in it that is not inlined: after one the compiler loads the map,
  * length and address of every array again. Whatever is not as simple as that ends the loop, and judgePacket() goes on.
@@ -118,6 +120,7 @@ export function judgePlainRows(
   count: number,
 ): number {
   const { words, doubles, counts, held, timeoutsMs, frames, checksSequence } = tracker;
+  const { annexesAt, annexWords } = tracker.map;
   let latestMs = tracker.latestMs[0];
   let index = from;
   for (; index < count; index++) {
@@ -132,9 +135,22 @@ export function judgePlainRows(
     const src = words[at + C_SRC];
     const dst = words[at + C_DST];
     const ports = words[at + C_PORTS];
+    const isWide = (key & IPV6) !== 0;
+    const annex = isWide ? (annexesAt + src * annexWords) & WORD_MASK : 0;
     // Not 0 where the packet differs from the connection, and from the connection turned round.
-    const there = (src ^ ROWS[base + SRC]) | (dst ^ ROWS[base + DST]) | (ports ^ ROWS[base + PORTS]);
-    const back = (src ^ ROWS[base + DST]) | (dst ^ ROWS[base + SRC]) | (ports ^ ROWS[base + PORTS_REVERSED]);
+    let there = ports ^ ROWS[base + PORTS];
+    let back = ports ^ ROWS[base + PORTS_REVERSED];
+    if (isWide) {
+      for (let word = 0; word < 4; word++) {
+        const from = words[annex + A_SRC + word];
+        const to = words[annex + A_DST + word];
+        there |= (from ^ ROWS[base + SRC0 + word]) | (to ^ ROWS[base + DST0 + word]);
+        back |= (from ^ ROWS[base + DST0 + word]) | (to ^ ROWS[base + SRC0 + word]);
+      }
+    } else {
+      there |= (src ^ ROWS[base + SRC]) | (dst ^ ROWS[base + DST]);
+      back |= (src ^ ROWS[base + DST]) | (dst ^ ROWS[base + SRC]);
+    }
     if (there !== 0 && back !== 0) break;
     const reply = isNotZero(there);
     const nowMs = times[(packet + TIME) >>> 1];
@@ -163,8 +179,15 @@ export function judgePlainRows(
     times[(packet + LABEL + 2) >>> 1] = 0;
     packets[packet + TUPLE_PROTOCOL] = key & FAMILY_AND_PROTOCOL;
     packets[packet + TUPLE_PORTS] = ports;
-    packets[packet + TUPLE_SRC + 3] = src;
-    packets[packet + TUPLE_DST + 3] = dst;
+    if (isWide) {
+      for (let word = 0; word < 4; word++) {
+        packets[packet + TUPLE_SRC + word] = words[annex + A_SRC + word];
+        packets[packet + TUPLE_DST + word] = words[annex + A_DST + word];
+      }
+    } else {
+      packets[packet + TUPLE_SRC + 3] = src;
+      packets[packet + TUPLE_DST + 3] = dst;
+    }
     packets[packet + CONNECTION] = ROWS[base + CANDIDATE];
     packets[packet + P_GENERATION] = generation;
   }

@@ -13,19 +13,22 @@
  */
 import { REASON } from '../reason.js';
 import {
+  bucketAtHome as bucketAtOf,
   firstCandidateLocked,
-  homeBucketAt as homeBucket,
   likelyRecordLocked as likelyRecord,
   NONE as NO_RECORD,
   NO_SLOT,
+  recordAt,
   recordInSlot,
-  type SharedMap,
+  regionOfRecord,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { FACT, IPPROTO } from '../wire/facts.js';
+import { annexOfConn } from '../track/connection.js';
+import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
 import { isFragmentReason } from '../wire/fragment.js';
+import { zoneHash as hashInZone, hashKey, partOf as partOfHash } from '../wire/hash.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import { parsePlainRows, NOT_PLAIN as UNPARSED } from '../wire/plain.js';
+import { parsePlainRows } from '../wire/plain.js';
 import {
   ROWS as ALL_ROWS,
   ROW_MASK as MASK_OF_ROW,
@@ -36,7 +39,7 @@ import {
 import { ACTION, MAX_ACTIONS, ACTION_WORDS as WORDS_OF_ACTION } from './action.js';
 import { EVENT } from './counters.js';
 import { judgeFragment } from './fragments.js';
-import { zoneHash as hashInZone, hashRows, partOf as partOfHash } from './hash.js';
+
 import { holdRegion, leaveRegion } from './hold.js';
 import { NOT_PLAIN_ACTION as ACTIONS_NOT_PLAIN, judgePacket, judgePlainRows } from './judge.js';
 import { CONTROL } from './memory.js';
@@ -64,14 +67,15 @@ const ACTION_MASK = MAX_ACTIONS - 1;
 const NONE = NO_RECORD;
 const NO_REGION = NOWHERE;
 const NO_KEY = NOT_PLAIN_KEY;
-const NOT_PLAIN = UNPARSED;
 const NOT_PLAIN_ACTION = ACTIONS_NOT_PLAIN;
-const homeBucketAt = homeBucket;
+const bucketAt = bucketAtOf;
 const likelyRecordLocked = likelyRecord;
 const partOf = partOfHash;
 const zoneHash = hashInZone;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
+const IPV6 = FAMILY_IPV6;
+const PROTOCOL_MASK = MASK_OF_PROTOCOL;
 /** Changes no word of a packet, but says that it is not negative and that small numbers can be added to it. */
 const PACKETS_MASK = 0x3fffffff;
 
@@ -98,17 +102,15 @@ export function processPackets(
 }
 
 function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
-  const { control } = tracker.memory;
   parseBatch(tracker, packets, first, count);
-  hashRows(count, control[KEY0], control[KEY1]);
-  placeBatch(tracker, packets, first, count);
+  const protocols = placeBatch(tracker, packets, first, count);
   touchLines(tracker, HOME, 0, count);
   // The region in which candidates were looked up: whatever judges a packet may go to another one meanwhile.
   let entered = NO_REGION;
   for (let index = 0; index < count; ) {
     const region = ROWS[index * ROW_WORDS + REGION];
     const isThere = region === entered && region === tracker.held;
-    if (region === NO_REGION || !(isThere || enterRegion(tracker, region, index, count))) {
+    if (region === NO_REGION || !(isThere || enterRegion(tracker, region, index, count, protocols))) {
       judgeUnplaced(tracker, packets, times, first, index);
       index++;
       continue;
@@ -161,21 +163,28 @@ function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, fi
  * Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it.
  * @returns false when its lock is not to be had
  */
-function enterRegion(tracker: Tracker, region: number, index: number, count: number): boolean {
+function enterRegion(tracker: Tracker, region: number, index: number, count: number, protocols: number): boolean {
   if (tracker.held !== NO_REGION && tracker.held !== region) tracker.counts[EVENT.regionSwitches]++;
   if (!holdRegion(tracker, region)) return false;
   findCandidates(tracker, region, index, count);
   touchLines(tracker, CANDIDATE_AT, index, count);
+  if ((protocols & IPV6) !== 0) touchAnnexes(tracker, index, count);
   return true;
 }
 
-/** First pass: the facts of every packet, the plain ones first. */
+/** First pass: the facts and the hash of every packet, the plain ones first. */
 function parseBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
-  parsePlainRows(tracker.frames, packets, first * PACKET_WORDS + FRAME_OFFSET, PACKET_WORDS, count);
+  const { frames, memory } = tracker;
+  const key0 = memory.control[KEY0];
+  const key1 = memory.control[KEY1];
+  const left = parsePlainRows(frames, packets, first * PACKET_WORDS + FRAME_OFFSET, PACKET_WORDS, count, key0, key1);
+  if (left === 0) return;
   for (let index = 0; index < count; index++) {
     const base = (index * ROW_WORDS) & ROW_MASK;
-    if (ROWS[base + ROW_REASON] !== NOT_PLAIN) continue;
-    ROWS[base + ROW_REASON] = parsePacket(tracker, packets, (first + index) * PACKET_WORDS, base);
+    if (ROWS[base + ROW_REASON] >= NO_REASON) continue;
+    const reason = parsePacket(tracker, packets, (first + index) * PACKET_WORDS, base);
+    ROWS[base + ROW_REASON] = reason;
+    if (reason === NO_REASON) hashKey(ROWS, base, key0, key1);
   }
 }
 
@@ -193,10 +202,12 @@ function parsePacket(tracker: Tracker, packets: Int32Array, packet: number, base
 /**
  * First pass, continued: action, region and home bucket of every packet, by its hash; and whether judgePlainRows() may
  * deal with it. Packets that the parser has refused have no region.
+ * @returns FACT.PROTOCOL of all packets, or-ed together: what to look out for
  */
-function placeBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
-  const { map, actions } = tracker;
-  const { regions } = map;
+function placeBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): number {
+  const { actions, map } = tracker;
+  const { regions, bucketsAt, bucketsPerRegion, bucketShift } = map;
+  let protocols = 0;
   for (let index = 0; index < count; index++) {
     const base = (index * ROW_WORDS) & ROW_MASK;
     const packet = ((first + index) * PACKET_WORDS) & PACKETS_MASK;
@@ -209,16 +220,19 @@ function placeBatch(tracker: Tracker, packets: Int32Array, first: number, count:
     }
     const zone = actions[action + A_ZONE];
     const protocol = ROWS[base + PROTOCOL];
+    protocols |= protocol;
     const unusual = (actions[action + A_FLAGS] & NOT_PLAIN_ACTION) | packets[packet + STATE] | ROWS[base + FLAGS];
-    const isPlain = unusual === 0 && (protocol === UDP || protocol === TCP);
+    const number = protocol & PROTOCOL_MASK;
+    const isPlain = unusual === 0 && (number === UDP || number === TCP);
     const hash = ROWS[base + HASH];
     const zoned = zoneHash(hash, zone);
     const region = partOf(hash, regions);
     ROWS[base + KEY] = isPlain ? (zone << 16) | protocol : NO_KEY;
     ROWS[base + HASH] = zoned;
     ROWS[base + REGION] = region;
-    ROWS[base + HOME] = homeBucketAt(map, region, zoned);
+    ROWS[base + HOME] = bucketAt(bucketsAt, bucketsPerRegion, bucketShift, region, zoned);
   }
+  return protocols;
 }
 
 /**
@@ -237,25 +251,46 @@ function touchLines(tracker: Tracker, column: number, from: number, count: numbe
 /** Second pass: the record that each packet of the locked region most likely belongs to. */
 function findCandidates(tracker: Tracker, held: number, from: number, count: number): void {
   const { map, words } = tracker;
-  const { recordBits, recordsAt, recordWords } = map;
-  const lowest = held * map.recordsPerRegion;
-  const highest = lowest + map.recordsPerRegion;
+  const { recordBits, recordsAt, recordWords, recordsPerRegion } = map;
+  const lowest = held * recordsPerRegion;
+  let missing = 0;
   for (let index = from; index < count; index++) {
     const base = (index * ROW_WORDS) & ROW_MASK;
-    let record = NONE;
-    if (ROWS[base + REGION] === held) {
-      const hash = ROWS[base + HASH];
-      record = likelyRecordLocked(words, recordBits, ROWS[base + HOME], hash);
-      if (record === NONE) record = firstRecord(map, held, hash);
-      // A record of another region is not under this lock: findConnectionLocked() deals with it.
-      if (record <= lowest || record > highest) record = NONE;
-    }
+    const likely = likelyRecordLocked(words, recordBits, ROWS[base + HOME], ROWS[base + HASH]);
+    // Neither a packet nor a record of another region is under this lock: findConnectionLocked() deals with the latter.
+    const isOurs = ROWS[base + REGION] === held && likely > lowest && likely <= lowest + recordsPerRegion;
+    const record = isOurs ? likely : NONE;
+    if (record === NONE) missing++;
     ROWS[base + CANDIDATE] = record;
     ROWS[base + CANDIDATE_AT] = recordsAt + record * recordWords;
   }
+  if (missing > 0) findFurther(tracker, held, from, count);
 }
 
-function firstRecord(map: SharedMap, region: number, hash: number): number {
-  const slot = firstCandidateLocked(map, region, hash);
-  return slot === NO_SLOT ? NONE : recordInSlot(map, slot);
+/** … and those that are not in one of the two slots of their bucket where they are expected. */
+function findFurther(tracker: Tracker, held: number, from: number, count: number): void {
+  const { map } = tracker;
+  for (let index = from; index < count; index++) {
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    if (ROWS[base + CANDIDATE] !== NONE || ROWS[base + REGION] !== held) continue;
+    const slot = firstCandidateLocked(map, held, ROWS[base + HASH]);
+    if (slot === NO_SLOT) continue;
+    const record = recordInSlot(map, slot);
+    if (regionOfRecord(map, record) !== held) continue;
+    ROWS[base + CANDIDATE] = record;
+    ROWS[base + CANDIDATE_AT] = recordAt(map, record);
+  }
+}
+
+/** Asks for the lines of the addresses of candidates that are IPv6 connections; the lines of the records are there. */
+function touchAnnexes(tracker: Tracker, from: number, count: number): void {
+  const { map, words } = tracker;
+  const { annexesAt, annexWords } = map;
+  let touched = 0;
+  for (let index = from; index < count; index++) {
+    const base = (index * ROW_WORDS) & ROW_MASK;
+    const annex = annexOfConn(words, ROWS[base + CANDIDATE_AT]);
+    touched ^= words[annexesAt + annex * annexWords];
+  }
+  tracker.touched ^= touched;
 }

@@ -14,9 +14,9 @@ import { REASON } from '../reason.js';
 import { i32any, setI32any, setU8, u8 } from '../wire/bytes.js';
 import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../wire/facts.js';
 import { isFragmentReason } from '../wire/fragment.js';
+import { hashKey, partOf } from '../wire/hash.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import { hashKey, partOf } from './hash.js';
 import {
   createLane,
   fillReserved,

@@ -10,8 +10,8 @@ import { claimMap, clearUsedLocked, findMap, isUsed, NO_MAP, setUsedLocked } fro
 import { annexAt, enterLocked, leaveLocked } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, isIpv6, protocolOf, STATUS_REVERSED } from '../track/connection.js';
 import { IPPROTO } from '../wire/facts.js';
+import { halfSipHash3 } from '../wire/hash.js';
 import { EVENT } from './counters.js';
-import { halfSipHash3 } from './hash.js';
 import { noteLeaving } from './hold.js';
 import { CONTROL } from './memory.js';
 import type { Tracker } from './tracker.js';

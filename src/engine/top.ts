@@ -24,7 +24,7 @@
  * Imports hash, memory, wire/facts. Imported by engine/ and control/top.
  */
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
-import { halfSipHash3 } from './hash.js';
+import { halfSipHash3 } from '../wire/hash.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 
 const { SRC0, SRC, DST0, DST, PROTOCOL } = FACT;

@@ -24,6 +24,7 @@ import { ANNEX, CONN, protocolOf, STATUS_DNAT, STATUS_NAT, STATUS_SNAT } from '.
 import type { L4Protocol } from '../track/protocol.js';
 import { CT } from '../track/state.js';
 import { FACT, FAMILY_IPV6, mirrorPorts } from '../wire/facts.js';
+import { hashKey, partOf, zoneHash } from '../wire/hash.js';
 import { ACTION } from './action.js';
 import {
   abandonConnectionLocked,
@@ -35,7 +36,6 @@ import {
   tupleUseLocked,
 } from './connections.js';
 import { expectedTranslation, writeExpectedReply } from './expected.js';
-import { hashKey, partOf, zoneHash } from './hash.js';
 import { holdRegion } from './hold.js';
 import { CONTROL } from './memory.js';
 import { enterReplyLocked, noteTakenLocked } from './reply.js';

@@ -3,10 +3,11 @@
  *
  * Imports engine/, sharedarraybuffer-hashmap, wire/facts. Imported by run.
  */
-import { hashKey, partOf } from '../engine/hash.js';
+
 import { CONTROL, type EngineMemory } from '../engine/memory.js';
 import { homeBucketAt } from '../sharedarraybuffer-hashmap/index.js';
 import { FACT, FACT_WORDS, FAMILY_IPV6, IPPROTO, mirrorPorts } from '../wire/facts.js';
+import { hashKey, partOf } from '../wire/hash.js';
 import type { Family } from './template.js';
 
 /** The first word of the addresses of templates over IPv6: 2001:db8::. */

@@ -3,8 +3,9 @@
  *
  * Imports engine/hash, wire/facts. Imported by nat/choice.
  */
-import { halfSipHash3 } from '../engine/hash.js';
+
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
+import { halfSipHash3 } from '../wire/hash.js';
 
 const { SRC, DST, PORTS, PROTOCOL } = FACT;
 

@@ -32,11 +32,25 @@ export const MAX_PROBES = 8;
 const BUCKET_MIX = 0x9e3779b1 | 0;
 const TAG_MIX = 0x243f6a89;
 
-/** First word of the bucket where records with this hash belong. */
-export function homeBucketAt(map: SharedMap, region: number, hash: number): number {
+/**
+ * First word of the bucket where records with this hash belong. It takes numbers instead of the map because it runs for
+ * every packet of a batch.
+ */
+export function bucketAtHome(
+  bucketsAt: number,
+  bucketsPerRegion: number,
+  bucketShift: number,
+  region: number,
+  hash: number,
+): number {
   // Two shifts, since one by 32, for a single bucket, would shift by 0.
-  const bucket = (Math.imul(hash, BUCKET_MIX) >>> 1) >>> (map.bucketShift - 1);
-  return map.bucketsAt + (region * map.bucketsPerRegion + bucket) * BUCKET_WORDS;
+  const bucket = (Math.imul(hash, BUCKET_MIX) >>> 1) >>> (bucketShift - 1);
+  return bucketsAt + (region * bucketsPerRegion + bucket) * BUCKET_WORDS;
+}
+
+/** The same, of a map. */
+export function homeBucketAt(map: SharedMap, region: number, hash: number): number {
+  return bucketAtHome(map.bucketsAt, map.bucketsPerRegion, map.bucketShift, region, hash);
 }
 
 /** The tag of a hash in its place in a slot: never 0, so that it differs from every empty slot's. */

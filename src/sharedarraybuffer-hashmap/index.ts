@@ -2,6 +2,7 @@
  * What sharedarraybuffer-hashmap offers. Start reading at map.ts.
  */
 export {
+  bucketAtHome,
   enterLocked,
   firstCandidateLocked,
   homeBucketAt,

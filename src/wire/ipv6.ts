@@ -4,7 +4,8 @@
  * Walked: hop-by-hop options, routing, destination options, authentication (RFC 4302) and fragment headers, in any
  * order and number. Any other next header ends the walk and is taken for the payload's protocol.
  *
- * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse and wire/icmp (the quoted header).
+ * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse, wire/plain-ipv6, wire/ports
+ * and wire/icmp (the quoted header).
  */
 import { REASON } from '../reason.js';
 import { i32be, u8, u16be } from './bytes.js';
@@ -14,9 +15,9 @@ import { MAX_PADDING } from './ipv4.js';
 const { SRC0, DST0, PORTS, PROTOCOL, L4, L4_END } = FACT;
 const NONE = REASON.none;
 
-const HEADER_BYTES = 40;
-const PAYLOAD_LENGTH = 4;
-const NEXT_HEADER = 6;
+export const IPV6_HEADER_BYTES = 40;
+export const PAYLOAD_LENGTH_AT = 4;
+export const NEXT_HEADER_AT = 6;
 export const IPV6_ADDRESSES_AT = 8;
 
 const HOP_BY_HOP = 0;
@@ -101,18 +102,18 @@ function readAddresses(view: DataView, at: number, facts: Int32Array, base: numb
  * @returns a reason; all of that is also there when it is `ipv6-fragment`
  */
 export function parseIpv6(view: DataView, at: number, end: number, facts: Int32Array, base: number): number {
-  if (at + HEADER_BYTES > end) return REASON['ipv6-truncated'];
-  const payloadEnd = at + HEADER_BYTES + u16be(view, at + PAYLOAD_LENGTH);
+  if (at + IPV6_HEADER_BYTES > end) return REASON['ipv6-truncated'];
+  const payloadEnd = at + IPV6_HEADER_BYTES + u16be(view, at + PAYLOAD_LENGTH_AT);
   if (payloadEnd > end || end - payloadEnd > MAX_PADDING) return REASON['ipv6-payload-length'];
   facts[base + L4_END] = payloadEnd;
   readAddresses(view, at, facts, base);
-  return walkExtensions(view, u8(view, at + NEXT_HEADER), at + HEADER_BYTES, payloadEnd, facts, base);
+  return walkExtensions(view, u8(view, at + NEXT_HEADER_AT), at + IPV6_HEADER_BYTES, payloadEnd, facts, base);
 }
 
 /** Reads the header that an ICMPv6 error quotes; its payload length is not relied on. */
 export function parseQuotedIpv6(view: DataView, at: number, end: number, facts: Int32Array, base: number): number {
-  if (at + HEADER_BYTES > end) return REASON['icmp-error-payload'];
+  if (at + IPV6_HEADER_BYTES > end) return REASON['icmp-error-payload'];
   readAddresses(view, at, facts, base);
-  const reason = walkExtensions(view, u8(view, at + NEXT_HEADER), at + HEADER_BYTES, end, facts, base);
+  const reason = walkExtensions(view, u8(view, at + NEXT_HEADER_AT), at + IPV6_HEADER_BYTES, end, facts, base);
   return reason === NONE ? NONE : REASON['icmp-error-payload'];
 }

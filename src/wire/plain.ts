@@ -1,21 +1,26 @@
 /**
- * The fast path of parseFrame(): TCP or UDP over IPv4 without options or fragmentation, everything in order. That is
- * nearly every packet, and reading its headers as eight words in one go takes half the time.
+ * The fast path of parseFrame() and hashKey(): TCP or UDP over IPv4 without options or fragmentation, or over IPv6
+ * without extension headers, everything in order. That is nearly every packet, and reading the headers of IPv4 as eight
+ * words in one go takes half the time.
  *
  * It is allowed because it never says more than parseFrame() would: it either writes the same facts, or says no and
  * leaves the packet, good or bad, to parseFrame(), which knows the reasons. A test runs all input through both.
  *
- * It goes through all frames of a batch in one loop: a call per frame would cost as much as the parse itself.
+ * It goes through all frames of a batch in one loop: a call per frame would cost as much as the parse itself. The hash
+ * stands in the same loop, because it is one long chain of operations that wait for one another: the processor reads
+ * the next frame meanwhile (25.7 ns for both in two loops, 22.2 in one; AMD EPYC, Node 20).
  *
- * Imports bytes, checksum, facts, ipv4, known, rows, ../reason. Imported by engine/.
+ * Imports bytes, checksum, ethernet, facts, hash, ipv4, known, plain-ipv6, rows, ../reason. Imported by engine/.
  */
 import { REASON } from '../reason.js';
 import { i32be as readI32be, u8 as readU8, u16be as readU16be } from './bytes.js';
 import { addSums, onesSum } from './checksum.js';
 import { ETHERTYPE } from './ethernet.js';
 import { FACT, IPPROTO } from './facts.js';
+import { HALF_SIP_HASH, IPV4_KEY } from './hash.js';
 import { MAX_PADDING } from './ipv4.js';
 import { KNOWN } from './known.js';
+import { parsePlainIpv6 } from './plain-ipv6.js';
 import {
   ROWS as ALL_ROWS,
   ROW_MASK as MASK_OF_ROW,
@@ -32,15 +37,16 @@ const ROWS = ALL_ROWS;
 const ROW_WORDS = WORDS_OF_ROW;
 const ROW_MASK = MASK_OF_ROW;
 const ROW_REASON = REASON_OF_ROW;
-const { SRC, DST, PORTS, PORTS_REVERSED, PROTOCOL, L3, L4, L4_END, FLAGS } = FACT;
+const { SRC, DST, PORTS, PORTS_REVERSED, PROTOCOL, L3, L4, L4_END, FLAGS, HASH } = FACT;
 const { L3_CHECKSUM_GOOD, L4_CHECKSUM_GOOD, L3_CHECKSUM_BAD, L4_CHECKSUM_BAD, L3_IPV4, L3_IPV6, L3_OTHER } = KNOWN;
 const { NO_CHECKSUMS } = KNOWN;
 const { TCP, UDP } = IPPROTO;
-const { IPV4 } = ETHERTYPE;
+const { IPV4, IPV6 } = ETHERTYPE;
 const PADDING = MAX_PADDING;
 
 /** What only parseFrame() deals with. */
-const UNUSUAL = L3_CHECKSUM_BAD | L4_CHECKSUM_BAD | L3_IPV6 | L3_OTHER;
+const UNUSUAL = L3_CHECKSUM_BAD | L4_CHECKSUM_BAD | L3_OTHER;
+const L3_NAMED = L3_IPV4 | L3_IPV6;
 const L3_UNCHECKED = L3_CHECKSUM_GOOD | NO_CHECKSUMS;
 const L4_UNCHECKED = L4_CHECKSUM_GOOD | NO_CHECKSUMS;
 
@@ -71,16 +77,27 @@ const OFFSET_MASK = 0x7fffffff;
 
 const NO_REASON = REASON.none;
 /** In place of a reason: parseFrame() is to be asked. */
-export const NOT_PLAIN = -1;
+const NOT_PLAIN = -1;
+
+const { V2, V3 } = HALF_SIP_HASH;
+const LENGTH_OF_KEY = IPV4_KEY;
 
 /** Sum of the two halves of a word, to be folded later. */
 const halves = (word: number): number => (word >>> 16) + (word & 0xffff);
 
+/** All ones when a < b, otherwise 0: the sign of the difference, put right where that overflows. */
+const below = (a: number, b: number): number => {
+  const difference = (a - b) | 0;
+  return (difference ^ ((a ^ b) & (difference ^ a))) >> 31;
+};
+
 /**
- * Parses `count` frames into the first rows of ROWS. ROW_REASON of a row becomes REASON.none, or NOT_PLAIN when the
- * frame is not that plain or does not lie in the view; the facts of the row are then undefined.
+ * Parses `count` frames into the first rows of ROWS, and hashes their keys under the two words of the secret key.
+ * ROW_REASON of a row becomes REASON.none, or negative when the frame is not that plain or does not lie in the view; the
+ * facts of the row are then undefined.
  *
  * @param spans rows of `spanWords` words that begin with those of SPAN; the first row is at word `span`
+ * @returns how many frames are left to parseFrame()
  */
 export function parsePlainRows(
   view: DataView,
@@ -88,21 +105,36 @@ export function parsePlainRows(
   span: number,
   spanWords: number,
   count: number,
-): void {
-  const bytes = view.byteLength;
-  for (let index = 0; index < count; index++) {
-    const at = (span + index * spanWords) & OFFSET_MASK;
+  key0: number,
+  key1: number,
+): number {
+  const bytes = view.byteLength | 0;
+  const first = span | 0;
+  const words = spanWords | 0;
+  const rows = count | 0;
+  const k0 = key0 | 0;
+  const k1 = key1 | 0;
+  let taken = 0;
+  for (let index = 0; index < rows; index++) {
+    const at = (first + index * words) & OFFSET_MASK;
     const base = (index * ROW_WORDS) & ROW_MASK;
     ROWS[base + ROW_REASON] = NOT_PLAIN;
     const start = spans[at + START];
     const end = (start + spans[at + LENGTH]) | 0;
     const known = spans[at + KNOWN_BITS];
-    const isNamed = (known & L3_IPV4) !== 0;
+    const isNamed = (known & L3_NAMED) !== 0;
     const named = isNamed ? spans[at + L3_KNOWN] : start + ETHERNET_BYTES;
     if (start < 0 || end > bytes || named < start || (known & UNUSUAL) !== 0) continue;
     const l3 = named & OFFSET_MASK;
     if (end - l3 < IP_BYTES + UDP_BYTES) continue;
-    if (!isNamed && u16be(view, start + TYPE_AT) !== IPV4) continue;
+    const type = isNamed ? known & L3_NAMED : u16be(view, start + TYPE_AT);
+    if (type !== IPV4 && type !== L3_IPV4) {
+      if (type !== IPV6 && type !== L3_IPV6) continue;
+      if (!parsePlainIpv6(view, l3, end, known, base, k0, k1)) continue;
+      ROWS[base + ROW_REASON] = NO_REASON;
+      taken++;
+      continue;
+    }
 
     const word0 = i32be(view, l3);
     const word1 = i32be(view, l3 + 4);
@@ -142,15 +174,109 @@ export function parsePlainRows(
     const ports = i32be(view, l4);
     if (ports >>> 16 === 0 || (ports & 0xffff) === 0) continue;
 
+    const reversed = (ports << 16) | (ports >>> 16);
+    // Which end comes first is worked out without a branch, since for packets of both directions that would be a coin
+    // toss, and half the time 20 cycles. All ones when the ends change places.
+    const swap = src === dst ? below(reversed, ports) : below(dst, src);
+    const exchange = (src ^ dst) & swap;
+    const a = src ^ exchange;
+    const b = dst ^ exchange;
+    const c = ports ^ ((ports ^ reversed) & swap);
+    const last = protocol | LENGTH_OF_KEY;
+    let v0 = k0;
+    let v1 = k1;
+    let v2 = k0 ^ V2;
+    let v3 = k1 ^ V3 ^ a;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= a;
+    v3 ^= b;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= b;
+    v3 ^= c;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= c;
+    v3 ^= last;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= last;
+    v2 ^= 0xff;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    ROWS[base + HASH] = v1 ^ v3;
     ROWS[base + SRC] = src;
     ROWS[base + DST] = dst;
     ROWS[base + PORTS] = ports;
-    ROWS[base + PORTS_REVERSED] = (ports << 16) | (ports >>> 16);
+    ROWS[base + PORTS_REVERSED] = reversed;
     ROWS[base + PROTOCOL] = protocol;
     ROWS[base + L3] = l3;
     ROWS[base + L4] = l4;
     ROWS[base + L4_END] = l4 + size;
     ROWS[base + FLAGS] = 0;
     ROWS[base + ROW_REASON] = NO_REASON;
+    taken++;
   }
+  return rows - taken;
 }

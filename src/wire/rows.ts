@@ -19,7 +19,7 @@ export const ROW_WORDS = 2 * FACT_WORDS;
 /** Of a row's first word: `(index * ROW_WORDS) & ROW_MASK`. */
 export const ROW_MASK = MAX_BATCH * ROW_WORDS - 1;
 
-/** Word of a row: the parser's reason, or NOT_PLAIN. */
+/** Word of a row: the parser’s reason; negative when its fast path has none. */
 export const ROW_REASON = FACT_WORDS;
 
 /** Behind the rows of the batch two more: of a reply direction that NAT considers, and of a datagram put together. */

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hashKey, partOf, zoneHash } from '../../src/engine/hash.js';
 import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { hashKey, partOf, zoneHash } from '../../src/wire/hash.js';
 import { type Random, withSeed } from '../support/random.js';
 
 const MASK = 0xffff_ffffn;

@@ -7,15 +7,17 @@
 import assert from 'node:assert/strict';
 import { REASON, type ReasonName, reasonName } from '../../src/reason.js';
 import { FACT, FACT_RELATED, FACT_WORDS, FAMILY_IPV6, PROTOCOL_MASK } from '../../src/wire/facts.js';
+import { hashKey } from '../../src/wire/hash.js';
 import { parseFrame } from '../../src/wire/parse.js';
-import { parsePlain } from '../support/plain.js';
+import { HASH_KEY, parsePlain } from '../support/plain.js';
 import { GuardedView } from './guarded.js';
 
 /** An odd place, so that nothing is aligned by luck. */
 const START = 37;
 const ROW = 3;
-/** What is known of a packet over IPv4. */
-const IPV4_FACTS = ['SRC', 'DST', 'PORTS', 'PORTS_REVERSED', 'PROTOCOL', 'L3', 'L4', 'L4_END', 'FLAGS'] as const;
+/** What is known of a packet whatever its family; over IPv4 only the last word of an address counts. */
+const FACTS = ['SRC', 'DST', 'PORTS', 'PORTS_REVERSED', 'PROTOCOL', 'L3', 'L4', 'L4_END', 'FLAGS'] as const;
+const IPV6_FACTS = [...FACTS, 'SRC0', 'SRC1', 'SRC2', 'DST0', 'DST1', 'DST2'] as const;
 const UNTOUCHED = 0x5a5a5a5b;
 
 export interface Parsed {
@@ -59,7 +61,12 @@ export function checkPlain(
   const facts = new Int32Array(FACT_WORDS).fill(UNTOUCHED);
   if (!parsePlain(view, view.start, view.end, known, l3, facts, 0)) return false;
   assert.equal(reason, REASON.none, 'the fast path takes good packets only');
-  for (const name of IPV4_FACTS) assert.equal(facts[FACT[name]], expected[FACT[name]], `${name} of the fast path`);
+  const isIpv6 = (expected[FACT.PROTOCOL] & FAMILY_IPV6) !== 0;
+  const hashed = Int32Array.from(expected);
+  hashKey(hashed, 0, ...HASH_KEY);
+  for (const name of [...(isIpv6 ? IPV6_FACTS : FACTS), 'HASH'] as const) {
+    assert.equal(facts[FACT[name]], hashed[FACT[name]], `${name} of the fast path`);
+  }
   return true;
 }
 

@@ -33,6 +33,11 @@ const TAKEN: readonly [name: string, frame: Uint8Array, known?: number][] = [
   ['a wrong header sum that was found good', frame(ipv4({ checksum: 'wrong' }, tcp())), KNOWN.L3_CHECKSUM_GOOD],
   ['a wrong TCP sum that was found good', frame(ipv4({}, tcp({ checksum: 'wrong' }))), KNOWN.L4_CHECKSUM_GOOD],
   ['wrong sums that nobody wants to know', frame(ipv4({}, udp({ checksum: 'wrong' }))), KNOWN.NO_CHECKSUMS],
+  ['a TCP segment over IPv6', frame(ipv6({}, tcp({ payload: 'hello' })))],
+  ['a UDP datagram over IPv6', frame(ipv6({}, udp({ payload: 'hello' })))],
+  ['the other direction over IPv6', frame(ipv6({ src: '2001:db8::2', dst: '2001:db8::1' }, udp()))],
+  ['a padded frame over IPv6', frame(ipv6({}, udp()), { trailer: new Uint8Array(18) })],
+  ['a wrong UDP sum over IPv6 that was found good', frame(ipv6({}, udp({ checksum: 0 }))), KNOWN.L4_CHECKSUM_GOOD],
 ];
 
 for (const [name, bytes, known] of TAKEN) {
@@ -45,6 +50,7 @@ for (const [name, bytes, known] of TAKEN) {
 test('taken: a bare IP packet whose place is declared', () => {
   assert.equal(isTaken(ipv4({}, tcp()).bytes, KNOWN.L3_IPV4, 0), true);
   assert.equal(isTaken(frame(ipv4({}, tcp()), { tags: [{}] }), KNOWN.L3_IPV4, 18), true);
+  assert.equal(isTaken(ipv6({}, tcp()).bytes, KNOWN.L3_IPV6, 0), true);
 });
 
 const GOOD_BUT_LEFT: readonly [name: string, frame: Uint8Array][] = [
@@ -54,7 +60,8 @@ const GOOD_BUT_LEFT: readonly [name: string, frame: Uint8Array][] = [
   ['SCTP', frame(ipv4({}, sctp()))],
   ['ICMP', frame(ipv4({}, icmp()))],
   ['any other protocol', frame(ipv4({}, raw(47, new Uint8Array(30))))],
-  ['IPv6', frame(ipv6({}, tcp()))],
+  ['SCTP over IPv6', frame(ipv6({}, sctp()))],
+  ['an extension header', frame(ipv6({ extensions: [{ kind: 'hop-by-hop' }] }, tcp()))],
 ];
 
 for (const [name, bytes] of GOOD_BUT_LEFT) {
@@ -86,6 +93,12 @@ const BAD: readonly [name: string, frame: Uint8Array, known?: number][] = [
   ['a source port of zero', frame(ipv4({}, tcp({ sport: 0 })))],
   ['a destination port of zero', frame(ipv4({}, udp({ dport: 0 })))],
   ['too much padding', frame(ipv4({}, tcp()), { trailer: new Uint8Array(65_536) })],
+  ['a wrong TCP sum over IPv6', frame(ipv6({}, tcp({ checksum: 'wrong' })))],
+  ['no UDP sum over IPv6', frame(ipv6({}, udp({ checksum: 0 })))],
+  ['a payload length beyond the frame', frame(ipv6({ payloadLength: 21 }, tcp()))],
+  ['a payload length without a UDP header', frame(ipv6({ payloadLength: 7 }, udp()))],
+  ['a port of zero over IPv6', frame(ipv6({}, udp({ dport: 0 })))],
+  ['too much padding over IPv6', frame(ipv6({}, tcp()), { trailer: new Uint8Array(65_536) })],
 ];
 
 for (const [name, bytes, known] of BAD) {
@@ -96,11 +109,16 @@ for (const [name, bytes, known] of BAD) {
 }
 
 test('left to parseFrame(): every frame that is cut short', () => {
-  for (const packet of [ipv4({}, tcp({ payload: 'data' })), ipv4({}, udp({ payload: 'data' }))]) {
-    const whole = frame(packet);
-    for (let length = 0; length < whole.length; length++) {
-      assert.equal(isTaken(whole.subarray(0, length)), false, `${length} bytes`);
-      assert.equal(isTaken(whole.subarray(0, length), KNOWN.L3_IPV4, 14), false, `${length} bytes, L3 declared`);
+  for (const transport of [tcp({ payload: 'data' }), udp({ payload: 'data' })]) {
+    for (const [packet, named] of [
+      [ipv4({}, transport), KNOWN.L3_IPV4],
+      [ipv6({}, transport), KNOWN.L3_IPV6],
+    ] as const) {
+      const whole = frame(packet);
+      for (let length = 0; length < whole.length; length++) {
+        assert.equal(isTaken(whole.subarray(0, length)), false, `${length} bytes`);
+        assert.equal(isTaken(whole.subarray(0, length), named, 14), false, `${length} bytes, L3 declared`);
+      }
     }
   }
 });
