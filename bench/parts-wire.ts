@@ -1,7 +1,7 @@
 /**
  * The parts of the first pass: parsing frames and hashing keys.
  *
- * Imports chunk, part, traffic, engine/hash, flood/, wire/. Imported by parts.
+ * Imports chunk, part, traffic, flood/, wire/. Imported by parts.
  */
 
 import { Random } from '../src/flood/random.js';

@@ -7,7 +7,7 @@
  * nobody can choose addresses that do. A flood from everywhere at once spreads over all cells: with 32,768 in a row a
  * million connections per second are 30 for each.
  *
- * Imports hash, memory, policy, rate, tracker, track/, wire/facts, ../reason. Imported by connections.ts.
+ * Imports memory, policy, rate, tracker, track/, wire/, ../reason. Imported by connections.ts.
  */
 import { REASON } from '../reason.js';
 import { annexAt, recordAt } from '../sharedarraybuffer-hashmap/index.js';

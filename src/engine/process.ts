@@ -9,7 +9,8 @@
  * The lock of a region is kept while the next packet needs the same one. With packets steered by their hash a batch
  * pays for one lock; with packets from anywhere it pays for one each and gives the same verdicts.
  *
- * Imports fragments, release, judge, open-plain, verdict, hash, hold, packet, action, counters, memory, tracker, wire/. Imported by engine/ and workers/.
+ * Imports fragments, release, judge, open-plain, verdict, hold, packet, action, counters, memory, tracker,
+ * track/connection, wire/. Imported by engine/ and workers/.
  */
 import { REASON } from '../reason.js';
 import {

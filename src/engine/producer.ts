@@ -8,7 +8,7 @@
  * Frames are copied into the part of the frame memory that belongs to the shard's ring; or they lie in the arena, which
  * belongs to the caller, and are judged there.
  *
- * One thread at a time. Imports hash, lane, packet, ring, wire/. Imported by engine.ts and the public API.
+ * One thread at a time. Imports lane, packet, ring, wire/. Imported by engine.ts and the public API.
  */
 import { REASON } from '../reason.js';
 import { i32any, setI32any, setU8, u8 } from '../wire/bytes.js';

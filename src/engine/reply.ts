@@ -2,7 +2,7 @@
  * The second entry in the index that a translated connection has, under its reply direction; and with it the ports that
  * are noted as used (nat/used-ports).
  *
- * Imports hash, hold, tracker, nat/, sharedarraybuffer-hashmap, track/, wire/facts. Imported by connections.ts and
+ * Imports hold, tracker, nat/, sharedarraybuffer-hashmap, track/, wire/. Imported by connections.ts and
  * translate.ts.
  */
 import { CHOICE, walksSourcePort } from '../nat/choice.js';

@@ -21,7 +21,7 @@
  *
  * A reader may catch an entry that is being replaced: its key then does not fit its tag, and it is passed over.
  *
- * Imports hash, memory, wire/facts. Imported by engine/ and control/top.
+ * Imports memory, wire/. Imported by engine/ and control/top.
  */
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
 import { halfSipHash3 } from '../wire/hash.js';

@@ -12,7 +12,7 @@
  * Two shards that choose the same tuple at the same moment meet in its region, and the second one sees the first one's
  * entry. Behaviour: OVS `nat_get_unique_tuple()`, `nat_packet()`; what is better here is listed in the README.
  *
- * Imports connections, expected, reply, hash, hold, memory, action, tracker, nat/, track/, wire/facts. Imported by
+ * Imports connections, expected, reply, hold, memory, action, tracker, nat/, track/, wire/. Imported by
  * judge.ts.
  */
 import { nextCandidate, startChoice } from '../nat/choice.js';

@@ -1,7 +1,7 @@
 /**
  * Where tuples begin in a table: what somebody who watches how long packets take finds out, about those he has sent.
  *
- * Imports engine/, sharedarraybuffer-hashmap, wire/facts. Imported by run.
+ * Imports engine/, sharedarraybuffer-hashmap, wire/. Imported by run.
  */
 
 import { CONTROL, type EngineMemory } from '../engine/memory.js';

@@ -1,7 +1,7 @@
 /**
  * What the choice of addresses and ports depends on: hashes of a packet's endpoints.
  *
- * Imports engine/hash, wire/facts. Imported by nat/choice.
+ * Imports wire/. Imported by nat/choice.
  */
 
 import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
