@@ -27,7 +27,7 @@ import { CONN, STATUS_POLICY_SHIFT } from '../track/connection.js';
 import { CT } from '../track/state.js';
 import { openPeers as openTcpPeers, tcpRefusal as refusalOfTcp } from '../track/tcp.js';
 import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
-import { FACT, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
+import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
 import { ROWS as ALL_ROWS, ROW_MASK as MASK_OF_ROW, ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 import { ACTION, ACTION_COMMIT, ACTION_TRANSLATE } from './action.js';
 import { timeoutPolicyOf } from './connections.js';
@@ -38,7 +38,7 @@ import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { floodPolicyOf, NO_POLICY } from './policy.js';
 import { releaseConnections, reserveConnections } from './room.js';
 import type { TopSketches } from './top.js';
-import { NO_KEY as NOT_PLAIN_KEY, ROW, type Tracker } from './tracker.js';
+import { ROW, type Tracker } from './tracker.js';
 
 // Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
 // imported function compared with the one that was inlined.
@@ -60,7 +60,7 @@ const FAMILY_AND_PROTOCOL = 0xffff;
 const NONE = NO_RECORD;
 const NO_REASON = REASON.none;
 const NO_SLOT = NO_FREE_SLOT;
-const NO_KEY = NOT_PLAIN_KEY;
+const IPV6 = FAMILY_IPV6;
 const POLICY_SHIFT = STATUS_POLICY_SHIFT;
 const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
 const SYN_SENT_TIMEOUT = TIMEOUT.tcp_syn_sent;
@@ -89,7 +89,8 @@ function countOpening(held: number, action: number, from: number, count: number)
   let index = from;
   for (; index < count; index++) {
     const base = (index * ROW_WORDS) & ROW_MASK;
-    if (ROWS[base + CANDIDATE] !== NONE || ROWS[base + ROW_KEY] === NO_KEY) break;
+    // NO_KEY has the bit of IPv6 as well.
+    if (ROWS[base + CANDIDATE] !== NONE || (ROWS[base + ROW_KEY] & IPV6) !== 0) break;
     if (ROWS[base + ROW_REGION] !== held || ROWS[base + ROW_ACTION] !== action) break;
   }
   return index - from;
