@@ -401,6 +401,19 @@ export function abandonConnectionLocked(tracker: Tracker, region: number, record
   releaseConnections(tracker.memory, zone, 1);
 }
 
+/** Takes an annex and writes the IPv6 addresses of the facts at `base` into it. NONE when the region has none left. */
+export function takeAddressesLocked(tracker: Tracker, region: number, base: number): number {
+  const { map, words, facts } = tracker;
+  const annex = takeAnnexLocked(map, region);
+  if (annex === NONE) return NONE;
+  const from = annexAt(map, annex);
+  for (let word = 0; word < 4; word++) {
+    words[from + A_SRC + word] = facts[base + F_SRC0 + word];
+    words[from + A_DST + word] = facts[base + F_DST0 + word];
+  }
+  return annex;
+}
+
 /** Takes a record, with its annex if it needs one, and fills in all but the L4 part. NONE when there is no room. */
 function takeConnection(tracker: Tracker, region: number, base: number, key: number): number {
   const { map, words, facts } = tracker;
@@ -408,15 +421,10 @@ function takeConnection(tracker: Tracker, region: number, base: number, key: num
   if (record === NONE) return NONE;
   const at = recordAt(map, record);
   if ((key & FAMILY_IPV6) !== 0) {
-    const annex = takeAnnexLocked(map, region);
+    const annex = takeAddressesLocked(tracker, region, base);
     if (annex === NONE) {
       giveRecordLocked(map, region, record);
       return NONE;
-    }
-    const from = annexAt(map, annex);
-    for (let word = 0; word < 4; word++) {
-      words[from + A_SRC + word] = facts[base + F_SRC0 + word];
-      words[from + A_DST + word] = facts[base + F_DST0 + word];
     }
     words[at + SRC] = annex;
     words[at + DST] = 0;

@@ -3,9 +3,10 @@
  *
  * A slot is a packet of PACKET_WORDS words (packet.ts); its frame lies in frame memory, which several rings may share:
  * each then has a part of its own for the frames that are copied, and whoever fills them may keep frames elsewhere in
- * it, where they are judged in place. The producer fills slots and publishes them by moving PRODUCED; the shard judges them in place, rewriting frames where
- * it must, and publishes the verdicts by moving PROCESSED; the producer reads them and reuses the slots. So one ring
- * serves both ways, a packet is copied once at the most, and a full ring is the back-pressure.
+ * it, where they are judged in place. The producer fills slots and publishes them by moving PRODUCED; the shard judges
+ * them in place, rewriting frames where it must, and publishes the verdicts by moving PROCESSED; the producer reads them
+ * and reuses the slots. So one ring serves both ways, a packet is copied once at the most, and a full ring is the
+ * back-pressure.
  *
  * ```
  *      released            PROCESSED             PRODUCED          released + capacity

@@ -121,6 +121,7 @@ function somePacket(random: Random): Uint8Array {
 for (const [name, options] of [
   ['room for all', { maxConnections: 1000 }],
   ['a table that is too small', { maxConnections: 70 }],
+  ['room for few IPv6 connections', { maxConnections: 1000, maxIpv6Connections: 30 }],
   ['heavy hitters counted', { maxConnections: 1000, tracksTop: true }],
   ['policies that evict', { maxConnections: 90, profile: 'resilient' }],
 ] as const) {
