@@ -1,7 +1,8 @@
 /**
  * tshark's word on every frame that `replay --flows … --write` writes: all checksums of IP, TCP, UDP, ICMP, ICMPv6 and
  * SCTP are good, after NAT of both families and of the packets that ICMP errors quote. Frames that are damaged already
- * when they come in, by tshark's word again, are left out.
+ * when they come in, by tshark's word again, are left out; so is ICMPv6 over IPv4, which is any protocol to Open vSwitch:
+ * it rewrites the addresses and leaves the sum over them.
  */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { CaptureReader } from '../../src/pcap/reader.js';
 import { CaptureWriter } from '../../src/pcap/writer.js';
+import { IPPROTO } from '../../src/wire/facts.js';
 import { CASES } from '../conformance/cases.js';
 import { anatomyOf } from '../fuzz/anatomy.js';
 import { scratch } from '../pcap/build.js';
@@ -68,6 +70,11 @@ function write(name: string, frames: readonly Uint8Array[]): string {
   return capture;
 }
 
+function isIcmpv6OverIpv4(frame: Uint8Array): boolean {
+  const { isIpv6, protocol } = anatomyOf(frame) ?? { isIpv6: false, protocol: 0 };
+  return !isIpv6 && protocol === IPPROTO.ICMPV6;
+}
+
 /** Every frame of the conformance cases that has good checksums, each once. */
 async function soundFrames(): Promise<Buffer[]> {
   const all = new Map<string, Buffer>();
@@ -79,7 +86,7 @@ async function soundFrames(): Promise<Buffer[]> {
   const frames = [...all.values()];
   const words = await tsharkOn(write('all.pcap', frames));
   assert.equal(words.length, frames.length);
-  return frames.filter((_, index) => words[index].bad.length === 0);
+  return frames.filter((frame, index) => words[index].bad.length === 0 && !isIcmpv6OverIpv4(frame));
 }
 
 const LOOKUP = `
