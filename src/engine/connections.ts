@@ -21,6 +21,7 @@ import {
   RECORD,
   recordAt,
   recordInSlot,
+  recordsUsedLocked,
   regionOfRecord,
   removeLocked,
   type SharedMap,
@@ -65,7 +66,7 @@ import {
   ZONE_POLICY,
 } from './policy.js';
 import { leaveReply } from './reply.js';
-import { releaseConnections, reserveConnection } from './room.js';
+import { refusalOf, releaseConnections, reserveConnection } from './room.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -354,6 +355,17 @@ function listsOf(tracker: Tracker, policy: number, itsClass: number): number {
 }
 
 /**
+ * Counts a connection in, unless its region has no record for it: what is counted in and not made would have others
+ * refused meanwhile.
+ * @returns REASON.none, or why not
+ */
+function countConnectionLocked({ memory, map }: Tracker, region: number, zone: number): number {
+  if (recordsUsedLocked(map, region) < map.recordsPerRegion) return reserveConnection(memory, zone);
+  const refusal = refusalOf(memory, zone);
+  return refusal === REASON.none ? REASON['table-memory'] : refusal;
+}
+
+/**
  * The first half of a creation: counts the connection, takes a record and fills it in. Nobody finds it yet, and it is on
  * no list, although its STATUS says already on which it will be.
  * @returns the record, to be inserted or abandoned; or minus the reason why there is none
@@ -370,7 +382,9 @@ export function prepareConnectionLocked(
   const zone = zoneOf(key);
   const policy = floodPolicyOf(memory, zone);
   const reason =
-    policy === NO_POLICY ? reserveConnection(memory, zone) : admitConnectionLocked(tracker, region, base, key, policy);
+    policy === NO_POLICY
+      ? countConnectionLocked(tracker, region, zone)
+      : admitConnectionLocked(tracker, region, base, key, policy);
   if (reason !== REASON.none) return -reason;
   const record = takeOrEvictLocked(tracker, region, base, key, policy);
   if (record === NONE) {

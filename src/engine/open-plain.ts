@@ -22,6 +22,7 @@ import {
   NO_SLOT as NO_FREE_SLOT,
   NONE as NO_RECORD,
   newSlotLocked,
+  recordsUsedLocked,
   takeRecordLocked,
 } from '../sharedarraybuffer-hashmap/index.js';
 import { CONN, STATUS_POLICY_SHIFT } from '../track/connection.js';
@@ -37,7 +38,7 @@ import { countOpenedLocked, zoneHead } from './membership.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { floodPolicyOf, NO_POLICY } from './policy.js';
-import { releaseConnections, reserveConnections } from './room.js';
+import { releaseConnections, reserveConnection, reserveConnections } from './room.js';
 import type { TopSketches } from './top.js';
 import { NO_KEY as NOT_PLAIN_KEY, ROW, type Tracker } from './tracker.js';
 
@@ -112,12 +113,18 @@ export function openPlainRows(
   from: number,
   count: number,
 ): number {
-  const { held, memory, actions } = tracker;
+  const { held, memory, actions, map } = tracker;
   const action = ROWS[((from * ROW_WORDS) & ROW_MASK) + ROW_ACTION];
-  const wanted = countOpening(held, action, from, count);
+  // No more than there are records for: what is counted in and not made would have others refused meanwhile.
+  const room = map.recordsPerRegion - recordsUsedLocked(map, held);
+  let wanted = Math.min(room, countOpening(held, action, from, count));
   if (wanted === 0 || !isPlainOpening(tracker, action)) return from;
   const zone = actions[action + A_ZONE];
-  if (!reserveConnections(memory, zone, wanted)) return from;
+  if (!reserveConnections(memory, zone, wanted)) {
+    // A limit is near: one at a time.
+    if (reserveConnection(memory, zone) !== NO_REASON) return from;
+    wanted = 1;
+  }
   const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY]);
   const opened = next - from;
   if (opened < wanted) releaseConnections(memory, zone, wanted - opened);

@@ -6,17 +6,24 @@
  * several connections counts them together. Counting out late refuses nobody who came later than the removal: the lock
  * under which they were removed is still held.
  *
- * Near a limit connections are counted one by one. reserveConnections() leaves as many places as the other threads may
- * have counted in and not used yet, so nobody is refused because of them; only if a thread is stopped in the middle of a
- * batch, and others fill the table meanwhile, it is full a batch too early.
+ * Near a limit connections are counted one by one: whoever counts in several and then makes fewer must not have had
+ * others refused meanwhile. A thread may be stopped in the middle of a batch, so "near" is as far as the others get in
+ * some ten milliseconds at the least. One thread alone may count up to its limit.
  *
- * Imports memory, ../reason, wire/rows. Imported by connections.ts, open-plain.ts and sweep.ts.
+ * Imports memory, ../reason. Imported by connections.ts, open-plain.ts and sweep.ts.
  */
 import { REASON } from '../reason.js';
-import { MAX_BATCH } from '../wire/rows.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 
 const NO_LIMIT = 0x7fffffff;
+
+/** Connections that are made in some ten milliseconds. */
+const LEAST_MARGIN = 1 << 18;
+
+/** What must be free besides those that are counted in together. */
+function marginOf(memory: EngineMemory, limit: number): number {
+  return memory.control[CONTROL.THREADS] === 1 ? 0 : Math.max(limit >>> 1, LEAST_MARGIN);
+}
 
 /** Adds `by` to a count, unless it would be above its limit then. Exact among all threads. */
 function countUpTo(counts: Int32Array, at: number, limit: number, by: number): boolean {
@@ -49,17 +56,25 @@ export function reserveConnection(memory: EngineMemory, zone: number): number {
   return REASON['table-full'];
 }
 
+/** What reserveConnection() would say just now, without counting. */
+export function refusalOf(memory: EngineMemory, zone: number): number {
+  const { control, zoneCounts } = memory;
+  if (Atomics.load(zoneCounts, zone) >= limitOf(memory, zone)) return REASON['zone-full']; // a count, orders nothing
+  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
+  return Atomics.load(control, CONTROL.CONNECTIONS) >= most ? REASON['table-full'] : REASON.none; // a count
+}
+
 /**
- * Counts in up to MAX_BATCH connections of a zone that the caller is about to make. What it does not make it has to
+ * Counts in several connections of a zone that the caller is about to make. What it does not make it has to
  * give back with releaseConnections() before it goes on.
  * @returns false when a limit is near: then nothing is counted
  */
 export function reserveConnections(memory: EngineMemory, zone: number, count: number): boolean {
   const { control, zoneCounts } = memory;
-  const margin = (control[CONTROL.THREADS] - 1) * MAX_BATCH;
-  if (!countUpTo(zoneCounts, zone, limitOf(memory, zone) - margin, count)) return false;
+  const limit = limitOf(memory, zone);
+  if (!countUpTo(zoneCounts, zone, limit - marginOf(memory, limit), count)) return false;
   const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
-  if (countUpTo(control, CONTROL.CONNECTIONS, most - margin, count)) return true;
+  if (countUpTo(control, CONTROL.CONNECTIONS, most - marginOf(memory, most), count)) return true;
   Atomics.sub(zoneCounts, zone, count); // counts them out again
   return false;
 }

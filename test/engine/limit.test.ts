@@ -44,14 +44,14 @@ for (const limit of [24, 1000]) {
 async function meetLimit(limit: number, isAlwaysFull: boolean): Promise<void> {
   const flows = limit * 3;
   const engine = await Engine.open({ shards: 4, maxConnections: limit, clock: 'packets', sweepIntervalMs: 5 });
+  let most = 0;
+  const watch = setInterval(() => {
+    most = Math.max(most, engine.connectionCount);
+  }, 0);
   try {
     engine.defineAction({});
     engine.defineAction({ commit: false });
     const batch = new PacketBatch(Math.max(flows, 500));
-    let most = 0;
-    const watch = setInterval(() => {
-      most = Math.max(most, engine.connectionCount);
-    }, 0);
     for (let round = 0; round < 4; round++) {
       const startMs = round * 100_000;
       batch.clear();
@@ -74,12 +74,12 @@ async function meetLimit(limit: number, isAlwaysFull: boolean): Promise<void> {
       await until('the sweeper frees all', () => engine.connectionCount === 0);
       for (let region = 0; region < 4; region++) assert.equal(recordsUsedLocked(engine.memory.map, region), 0);
     }
-    clearInterval(watch);
     assert.ok(most <= limit, `${most} connections at some time`);
     const { events, reasons } = engine.counters();
     assert.deepEqual([events.created, events.expired], [4 * limit, 4 * limit]);
     assert.equal((reasons['table-full'] ?? 0) + (reasons['table-memory'] ?? 0), 4 * 2 * (flows - limit));
   } finally {
+    clearInterval(watch);
     await engine.close();
   }
 }
