@@ -117,17 +117,24 @@ export function openPlainRows(
   const action = ROWS[((from * ROW_WORDS) & ROW_MASK) + ROW_ACTION];
   // No more than there are records for: what is counted in and not made would have others refused meanwhile.
   const room = map.recordsPerRegion - recordsUsedLocked(map, held);
-  let wanted = Math.min(room, countOpening(held, action, from, count));
+  const wanted = Math.min(room, countOpening(held, action, from, count));
   if (wanted === 0 || !isPlainOpening(tracker, action)) return from;
   const zone = actions[action + A_ZONE];
-  if (!reserveConnections(memory, zone, wanted)) {
-    // A limit is near: one at a time.
-    if (reserveConnection(memory, zone) !== NO_REASON) return from;
-    wanted = 1;
+  const policy = actions[action + A_POLICY];
+  // Near a limit they are counted one at a time.
+  const isTogether = reserveConnections(memory, zone, wanted);
+  const step = isTogether ? wanted : 1;
+  let next = from;
+  while (next < from + wanted && (isTogether || reserveConnection(memory, zone) === NO_REASON)) {
+    const before = next;
+    next = openRows(tracker, packets, times, first, before, step, zone, policy);
+    const left = before + step - next;
+    if (left > 0) {
+      releaseConnections(memory, zone, left);
+      break;
+    }
   }
-  const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY]);
   const opened = next - from;
-  if (opened < wanted) releaseConnections(memory, zone, wanted - opened);
   tracker.counts[EVENT.created] += opened;
   tracker.counts[REASON_COUNTS_AT + NO_REASON] += opened;
   // For what goes by the time of the packet at hand when the batch is over: fragments that wait.

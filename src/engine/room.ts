@@ -45,15 +45,23 @@ function limitOf(memory: EngineMemory, zone: number): number {
 }
 
 /**
- * Counts a connection in, unless that would be one too many, the zone's limit first as in OVS.
+ * Counts connections in, unless that would be too many, the zone's limit first as in OVS.
+ * @param isFar only while the limits are far
  * @returns REASON.none, or why not
  */
-export function reserveConnection(memory: EngineMemory, zone: number): number {
-  if (!countUpTo(memory.zoneCounts, zone, limitOf(memory, zone), 1)) return REASON['zone-full'];
-  const most = Atomics.load(memory.control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
-  if (countUpTo(memory.control, CONTROL.CONNECTIONS, most, 1)) return REASON.none;
-  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out again
+function reserve(memory: EngineMemory, zone: number, count: number, isFar: boolean): number {
+  const { control, zoneCounts } = memory;
+  const limit = limitOf(memory, zone);
+  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
+  if (!countUpTo(zoneCounts, zone, isFar ? limit - marginOf(memory, limit) : limit, count)) return REASON['zone-full'];
+  if (countUpTo(control, CONTROL.CONNECTIONS, isFar ? most - marginOf(memory, most) : most, count)) return REASON.none;
+  Atomics.sub(zoneCounts, zone, count); // counts them out again
   return REASON['table-full'];
+}
+
+/** Counts a connection in, unless that would be one too many. @returns REASON.none, or why not */
+export function reserveConnection(memory: EngineMemory, zone: number): number {
+  return reserve(memory, zone, 1, false);
 }
 
 /** What reserveConnection() would say just now, without counting. */
@@ -70,13 +78,7 @@ export function refusalOf(memory: EngineMemory, zone: number): number {
  * @returns false when a limit is near: then nothing is counted
  */
 export function reserveConnections(memory: EngineMemory, zone: number, count: number): boolean {
-  const { control, zoneCounts } = memory;
-  const limit = limitOf(memory, zone);
-  if (!countUpTo(zoneCounts, zone, limit - marginOf(memory, limit), count)) return false;
-  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
-  if (countUpTo(control, CONTROL.CONNECTIONS, most - marginOf(memory, most), count)) return true;
-  Atomics.sub(zoneCounts, zone, count); // counts them out again
-  return false;
+  return reserve(memory, zone, count, true) === REASON.none;
 }
 
 /** Counts connections of a zone out. */

@@ -392,7 +392,10 @@ function updateLoosely(
   return VALID;
 }
 
-/** Why the segment at `l4` may open no connection. A SYN opens, anything else picks up one that is under way; a SYN+ACK is neither. */
+/**
+ * Why the segment at `l4` may open no connection. A SYN opens, anything else picks up one that is under way; a SYN+ACK is
+ * neither.
+ */
 export function tcpRefusal(frames: DataView, l4: number): number {
   const flags = u8(frames, l4 + FLAGS_AT);
   if (!flagsAllowed(flags)) return REASON['tcp-flags'];
