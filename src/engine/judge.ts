@@ -121,16 +121,19 @@ export function judgePlainRows(
 ): number {
   const { words, doubles, counts, held, timeoutsMs, frames, checksSequence } = tracker;
   const { annexesAt, annexWords } = tracker.map;
+  const rows = count | 0;
+  const begin = first | 0;
+  const region = held | 0;
   let latestMs = tracker.latestMs[0];
-  let index = from;
-  for (; index < count; index++) {
+  let index = from | 0;
+  for (; index < rows; index++) {
     const base = (index * ROW_WORDS) & ROW_MASK;
     const at = ROWS[base + CANDIDATE_AT] & WORD_MASK;
-    const packet = ((first + index) * PACKET_WORDS) & WORD_MASK;
+    const packet = Math.imul(begin + index, PACKET_WORDS) & WORD_MASK;
     const key = ROWS[base + ROW_KEY];
     const generation = words[at + GENERATION];
     const status = words[at + STATUS];
-    if (words[at + KEY] !== key || ROWS[base + ROW_REGION] !== held || (generation & 1) === 0) break;
+    if (words[at + KEY] !== key || ROWS[base + ROW_REGION] !== region || (generation & 1) === 0) break;
     if ((status & STATUS_NOT_PLAIN) !== 0) break;
     const src = words[at + C_SRC];
     const dst = words[at + C_DST];

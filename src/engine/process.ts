@@ -14,7 +14,6 @@
  */
 import { REASON } from '../reason.js';
 import {
-  bucketAtHome as bucketAtOf,
   firstCandidateLocked,
   likelyRecordLocked as likelyRecord,
   NONE as NO_RECORD,
@@ -24,9 +23,9 @@ import {
   regionOfRecord,
 } from '../sharedarraybuffer-hashmap/index.js';
 import { annexOfConn } from '../track/connection.js';
-import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
+import { FACT } from '../wire/facts.js';
 import { isFragmentReason } from '../wire/fragment.js';
-import { zoneHash as hashInZone, hashKey, partOf as partOfHash } from '../wire/hash.js';
+import { hashKey } from '../wire/hash.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
 import { parsePlainRows } from '../wire/plain.js';
@@ -46,18 +45,19 @@ import { NOT_PLAIN_ACTION as ACTIONS_NOT_PLAIN, judgePacket, judgePlainRows } fr
 import { CONTROL } from './memory.js';
 import { openPlainRows } from './open-plain.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
+import { PLACE_COLUMNS, placeRows } from './place-kernel.js';
 import { settleFragments } from './release.js';
-import { NO_KEY as NOT_PLAIN_KEY, NO_REGION as NOWHERE, ROW, type Tracker } from './tracker.js';
+import { NO_REGION as NOWHERE, ROW, type Tracker } from './tracker.js';
 import { rejectPacket } from './verdict.js';
 
 // Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
 // imported function compared with the one that was inlined.
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ACTION: P_ACTION, STATE, ZONE: P_ZONE } = PACKET;
-const { HASH, PROTOCOL, FLAGS } = FACT;
-const { TCP, UDP } = IPPROTO;
+const { HASH } = FACT;
 const { ZONE: A_ZONE, FLAGS: A_FLAGS } = ACTION;
 const { KEY0, KEY1 } = CONTROL;
-const { REGION, HOME, CANDIDATE, CANDIDATE_AT, KEY, ACTION: ROW_ACTION } = ROW;
+const { REGION, HOME, CANDIDATE, CANDIDATE_AT } = ROW;
+const { ACTION: ACTIONS, ZONE: ZONES, UNUSUAL } = PLACE_COLUMNS;
 const PACKET_WORDS = WORDS_OF_PACKET;
 const ROWS = ALL_ROWS;
 const ROW_WORDS = WORDS_OF_ROW;
@@ -67,16 +67,10 @@ const ACTION_WORDS = WORDS_OF_ACTION;
 const ACTION_MASK = MAX_ACTIONS - 1;
 const NONE = NO_RECORD;
 const NO_REGION = NOWHERE;
-const NO_KEY = NOT_PLAIN_KEY;
 const NOT_PLAIN_ACTION = ACTIONS_NOT_PLAIN;
-const bucketAt = bucketAtOf;
 const likelyRecordLocked = likelyRecord;
-const partOf = partOfHash;
-const zoneHash = hashInZone;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
-const IPV6 = FAMILY_IPV6;
-const PROTOCOL_MASK = MASK_OF_PROTOCOL;
 /** Changes no word of a packet, but says that it is not negative and that small numbers can be added to it. */
 const PACKETS_MASK = 0x3fffffff;
 
@@ -104,14 +98,14 @@ export function processPackets(
 
 function processBatch(tracker: Tracker, packets: Int32Array, times: Float64Array, first: number, count: number): void {
   parseBatch(tracker, packets, first, count);
-  const protocols = placeBatch(tracker, packets, first, count);
+  const hasIpv6 = placeBatch(tracker, packets, first, count);
   touchLines(tracker, HOME, 0, count);
   // The region in which candidates were looked up: whatever judges a packet may go to another one meanwhile.
   let entered = NO_REGION;
   for (let index = 0; index < count; ) {
     const region = ROWS[index * ROW_WORDS + REGION];
     const isThere = region === entered && region === tracker.held;
-    if (region === NO_REGION || !(isThere || enterRegion(tracker, region, index, count, protocols))) {
+    if (region === NO_REGION || !(isThere || enterRegion(tracker, region, index, count, hasIpv6))) {
       judgeUnplaced(tracker, packets, times, first, index);
       index++;
       continue;
@@ -164,12 +158,12 @@ function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, fi
  * Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it.
  * @returns false when its lock is not to be had
  */
-function enterRegion(tracker: Tracker, region: number, index: number, count: number, protocols: number): boolean {
+function enterRegion(tracker: Tracker, region: number, index: number, count: number, hasIpv6: boolean): boolean {
   if (tracker.held !== NO_REGION && tracker.held !== region) tracker.counts[EVENT.regionSwitches]++;
   if (!holdRegion(tracker, region)) return false;
   findCandidates(tracker, region, index, count);
   touchLines(tracker, CANDIDATE_AT, index, count);
-  if ((protocols & IPV6) !== 0) touchAnnexes(tracker, index, count);
+  if (hasIpv6) touchAnnexes(tracker, index, count);
   return true;
 }
 
@@ -203,37 +197,20 @@ function parsePacket(tracker: Tracker, packets: Int32Array, packet: number, base
 /**
  * First pass, continued: action, region and home bucket of every packet, by its hash; and whether judgePlainRows() may
  * deal with it. Packets that the parser has refused have no region.
- * @returns FACT.PROTOCOL of all packets, or-ed together: what to look out for
+ * @returns whether there are IPv6 packets among the others
  */
-function placeBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): number {
-  const { actions, map } = tracker;
-  const { regions, bucketsAt, bucketsPerRegion, bucketShift } = map;
-  let protocols = 0;
-  for (let index = 0; index < count; index++) {
-    const base = (index * ROW_WORDS) & ROW_MASK;
-    const packet = ((first + index) * PACKET_WORDS) & PACKETS_MASK;
+function placeBatch(tracker: Tracker, packets: Int32Array, first: number, count: number): boolean {
+  const { actions } = tracker;
+  const rows = count | 0;
+  const from = first | 0;
+  for (let index = 0; index < rows; index++) {
+    const packet = Math.imul(from + index, PACKET_WORDS) & PACKETS_MASK;
     const action = (packets[packet + P_ACTION] & ACTION_MASK) * ACTION_WORDS;
-    ROWS[base + ROW_ACTION] = action;
-    if (ROWS[base + ROW_REASON] !== NO_REASON) {
-      ROWS[base + REGION] = NO_REGION;
-      ROWS[base + HOME] = 0;
-      continue;
-    }
-    const zone = actions[action + A_ZONE];
-    const protocol = ROWS[base + PROTOCOL];
-    protocols |= protocol;
-    const unusual = (actions[action + A_FLAGS] & NOT_PLAIN_ACTION) | packets[packet + STATE] | ROWS[base + FLAGS];
-    const number = protocol & PROTOCOL_MASK;
-    const isPlain = unusual === 0 && (number === UDP || number === TCP);
-    const hash = ROWS[base + HASH];
-    const zoned = zoneHash(hash, zone);
-    const region = partOf(hash, regions);
-    ROWS[base + KEY] = isPlain ? (zone << 16) | protocol : NO_KEY;
-    ROWS[base + HASH] = zoned;
-    ROWS[base + REGION] = region;
-    ROWS[base + HOME] = bucketAt(bucketsAt, bucketsPerRegion, bucketShift, region, zoned);
+    ACTIONS[index] = action;
+    ZONES[index] = actions[action + A_ZONE];
+    UNUSUAL[index] = (actions[action + A_FLAGS] & NOT_PLAIN_ACTION) | packets[packet + STATE];
   }
-  return protocols;
+  return placeRows(tracker.map, rows) !== 0;
 }
 
 /**
@@ -253,13 +230,15 @@ function touchLines(tracker: Tracker, column: number, from: number, count: numbe
 function findCandidates(tracker: Tracker, held: number, from: number, count: number): void {
   const { map, words } = tracker;
   const { recordBits, recordsAt, recordWords, recordsPerRegion } = map;
-  const lowest = held * recordsPerRegion;
+  const region = held | 0;
+  const rows = count | 0;
+  const lowest = region * recordsPerRegion;
   let missing = 0;
-  for (let index = from; index < count; index++) {
+  for (let index = from | 0; index < rows; index++) {
     const base = (index * ROW_WORDS) & ROW_MASK;
     const likely = likelyRecordLocked(words, recordBits, ROWS[base + HOME], ROWS[base + HASH]);
     // Neither a packet nor a record of another region is under this lock: findConnectionLocked() deals with the latter.
-    const isOurs = ROWS[base + REGION] === held && likely > lowest && likely <= lowest + recordsPerRegion;
+    const isOurs = ROWS[base + REGION] === region && likely > lowest && likely <= lowest + recordsPerRegion;
     const record = isOurs ? likely : NONE;
     if (record === NONE) missing++;
     ROWS[base + CANDIDATE] = record;

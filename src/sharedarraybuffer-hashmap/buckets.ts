@@ -29,7 +29,7 @@ export const NO_SLOT = -1;
 export const MAX_PROBES = 8;
 
 /** Odd multipliers that give bucket and tag each their own mix of the hash (from the golden ratio and from pi). */
-const BUCKET_MIX = 0x9e3779b1 | 0;
+export const BUCKET_MIX = 0x9e3779b1 | 0;
 const TAG_MIX = 0x243f6a89;
 
 /**

@@ -2,6 +2,7 @@
  * What sharedarraybuffer-hashmap offers. Start reading at map.ts.
  */
 export {
+  BUCKET_MIX,
   bucketAtHome,
   enterLocked,
   firstCandidateLocked,

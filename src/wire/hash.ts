@@ -7,7 +7,7 @@
  *
  * The zone stays outside: packets are steered before anyone knows their zone. zoneHash() mixes it in for the buckets.
  *
- * Imports facts. Imported by wire/plain, engine/ and nat/.
+ * Imports facts. Imported by wire/plain-kernel, engine/ and nat/.
  */
 import { FACT, FAMILY_IPV6 } from './facts.js';
 
@@ -20,10 +20,10 @@ export const HALF_SIP_HASH = { V2: 0x6c796765, V3: 0x74656462 } as const;
 const { V2, V3 } = HALF_SIP_HASH;
 /** The last word of a message holds its length in the top byte. A key is so many bytes and the two of PROTOCOL. */
 export const IPV4_KEY = 14 << 24;
-const IPV6_KEY = 38 << 24;
+export const IPV6_KEY = 38 << 24;
 
 /** An odd number (from the square root of two) that keeps the zones of one tuple apart. */
-const ZONE_MIX = 0x6a09e667;
+export const ZONE_MIX = 0x6a09e667;
 
 /**
  * HalfSipHash-1-3 of a message of three words and a last one that carries the length: the IPv4 key. Written out round

@@ -56,7 +56,7 @@ function closedConnection(): { engine: LocalEngine; batch: PacketBatch } {
   return { engine, batch };
 }
 
-/** A SYN whose flags are `looks`, one after the other. */
+/** A SYN whose flags are `looks`, one after the other, behind the parser's look at the data offset beside them. */
 function sendChanging(looks: readonly number[], action: number) {
   const { engine, batch } = closedConnection();
   batch.clear();
@@ -64,10 +64,10 @@ function sendChanging(looks: readonly number[], action: number) {
   const opening = frameOf({ atMs: 10, direction: 'orig', transport, verdict: 'new|trk' });
   batch.add(opening, 10, { action });
   const view = new ChangingView(batch.bytes.buffer as ArrayBuffer);
-  view.looks = looks;
+  view.looks = [SYN, ...looks];
   engine.tracker.frames = view;
   processPackets(engine.tracker, batch.packets, batch.times, 0, 1);
-  return { engine, batch, looked: view.looked, opening };
+  return { engine, batch, looked: view.looked - 1, opening };
 }
 
 for (const [name, action, syns] of [

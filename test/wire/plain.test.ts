@@ -4,10 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FACT_WORDS } from '../../src/wire/facts.js';
+import { REASON } from '../../src/reason.js';
+import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { hashKey } from '../../src/wire/hash.js';
 import { KNOWN } from '../../src/wire/known.js';
+import { parseFrame } from '../../src/wire/parse.js';
+import { parsePlainRows, SPAN } from '../../src/wire/plain.js';
+import { MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS, SPARE_ROW } from '../../src/wire/rows.js';
 import { frame, icmp, ipv4, ipv6, raw, sctp, snap, tcp, udp } from '../support/frames.js';
-import { parsePlain } from '../support/plain.js';
+import { HASH_KEY, parsePlain } from '../support/plain.js';
+import { withSeed } from '../support/random.js';
 import { GuardedView } from './guarded.js';
 import { parse } from './parsed.js';
 
@@ -121,4 +127,56 @@ test('left to parseFrame(): every frame that is cut short', () => {
       }
     }
   }
+});
+
+const STRIDE = 2048;
+const SPAN_WORDS = Object.keys(SPAN).length;
+
+test('a batch of any frames in any order: each row says what its frame says alone', () => {
+  const kinds = [
+    ...[...TAKEN, ...BAD].map(([, bytes, known = 0]) => ({ bytes, known })),
+    ...GOOD_BUT_LEFT.map(([, bytes]) => ({ bytes, known: 0 })),
+  ]
+    .filter(({ bytes }) => bytes.length <= STRIDE)
+    .map(({ bytes, known }) => ({ bytes, known, isPlain: isTaken(bytes, known) }));
+  const view = new DataView(new ArrayBuffer(MAX_BATCH * STRIDE));
+  const memory = new Uint8Array(view.buffer);
+  withSeed(1129, random => {
+    const spans = new Int32Array(MAX_BATCH * SPAN_WORDS);
+    let taken = 0;
+    for (let round = 0; round < 500; round++) {
+      const count = random.between(1, MAX_BATCH);
+      const frames = Array.from({ length: count }, () => random.pick(kinds));
+      frames.forEach(({ bytes, known }, index) => {
+        memory.set(bytes, index * STRIDE);
+        spans.set([index * STRIDE, bytes.length, known, 0], index * SPAN_WORDS);
+      });
+      ROWS.fill(0x5a5a5a5a);
+      const left = parsePlainRows(view, spans, 0, SPAN_WORDS, count, ...HASH_KEY);
+      let refused = 0;
+      frames.forEach(({ bytes, known, isPlain }, index) => {
+        const base = index * ROW_WORDS;
+        assert.equal(ROWS[base + ROW_REASON] === REASON.none, isPlain, 'in a batch as alone');
+        if (ROWS[base + ROW_REASON] !== REASON.none) {
+          assert.ok(ROWS[base + ROW_REASON] < 0);
+          refused++;
+          return;
+        }
+        const facts = new Int32Array(FACT_WORDS);
+        const start = index * STRIDE;
+        assert.equal(parseFrame(view, start, start + bytes.length, known, 0, facts, 0), REASON.none);
+        hashKey(facts, 0, ...HASH_KEY);
+        const isIpv6 = (facts[FACT.PROTOCOL] & FAMILY_IPV6) !== 0;
+        for (const name of Object.keys(FACT) as (keyof typeof FACT)[]) {
+          if (!isIpv6 && /^(SRC|DST)\d/.test(name)) continue;
+          assert.equal(ROWS[base + FACT[name]], facts[FACT[name]], `${name} of row ${index} of ${count}`);
+        }
+      });
+      assert.equal(left, refused);
+      taken += count - refused;
+      // The rows of NAT and of datagrams lie behind those of the batch.
+      for (let word = MAX_BATCH * ROW_WORDS; word < SPARE_ROW * ROW_WORDS; word++) assert.equal(ROWS[word], 0x5a5a5a5a);
+    }
+    assert.ok(taken > 5000, `${taken} packets on the fast path`);
+  });
 });
