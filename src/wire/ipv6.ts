@@ -4,7 +4,7 @@
  * Walked: hop-by-hop options, routing, destination options, authentication (RFC 4302) and fragment headers, in any
  * order and number. Any other next header ends the walk and is taken for the payload's protocol.
  *
- * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse, wire/plain-ipv6, wire/ports
+ * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse, wire/ports
  * and wire/icmp (the quoted header).
  */
 import { REASON } from '../reason.js';
