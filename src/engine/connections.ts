@@ -66,7 +66,7 @@ import {
   ZONE_POLICY,
 } from './policy.js';
 import { leaveReply } from './reply.js';
-import { refusalOf, releaseConnections, reserveConnection } from './room.js';
+import { refusalOf, releaseConnections, reserveConnections } from './room.js';
 import { NO_REGION, type Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -305,7 +305,7 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
   const zone = zoneOf(key);
   const refusal = admit(tracker, policy, base, key);
   if (refusal !== REASON.none) return refusal;
-  let reason = reserveConnection(memory, zone);
+  let reason = reserveConnections(memory, zone, 1);
   // Another thread may be quicker to take what was freed.
   for (let tries = 0; reason !== REASON.none && tries < EVICTION_TRIES; tries++) {
     const isMade =
@@ -313,7 +313,7 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
         ? evictOfZoneLocked(tracker, region, policy, zone)
         : evictLocked(tracker, region, policy, false);
     if (!isMade) break;
-    reason = reserveConnection(memory, zone);
+    reason = reserveConnections(memory, zone, 1);
   }
   noticeFill(tracker);
   return reason;
@@ -360,7 +360,7 @@ function listsOf(tracker: Tracker, policy: number, itsClass: number): number {
  * @returns REASON.none, or why not
  */
 function countConnectionLocked({ memory, map }: Tracker, region: number, zone: number): number {
-  if (recordsUsedLocked(map, region) < map.recordsPerRegion) return reserveConnection(memory, zone);
+  if (recordsUsedLocked(map, region) < map.recordsPerRegion) return reserveConnections(memory, zone, 1);
   const refusal = refusalOf(memory, zone);
   return refusal === REASON.none ? REASON['table-memory'] : refusal;
 }

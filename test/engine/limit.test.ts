@@ -9,10 +9,14 @@ import { dumpConnections } from '../../src/control/dump.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
+import { CONTROL } from '../../src/engine/memory.js';
+import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
+import { processPackets } from '../../src/engine/process.js';
 import { reasonName } from '../../src/reason.js';
 import { annexesUsedLocked, recordsUsedLocked } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { CT } from '../../src/track/state.js';
-import { frame, ipv4, ipv6, udp } from '../support/frames.js';
+import { frame, ipv4, ipv6, tcp, udp } from '../support/frames.js';
+import { auditEngine } from './audit.js';
 
 const NEW = CT.NEW | CT.TRK;
 
@@ -136,4 +140,47 @@ test('an ended connection of the same key makes room for its successor in a full
     assert.deepEqual(reasonsOf(batch), ['none', 'none', 'table-full']);
   }
   assert.deepEqual([engine.connectionCount, engine.counters().events.expired], [2, 4]);
+});
+
+/** A view that runs something when a byte or word is read at one place. */
+class WatchedView extends DataView<ArrayBuffer> {
+  #isDone = false;
+  at = 0;
+  onRead = () => {};
+
+  override getUint8(at: number): number {
+    if (at === this.at && !this.#isDone) {
+      this.#isDone = true;
+      this.onRead();
+    }
+    return super.getUint8(at);
+  }
+}
+
+test('others fill the table while a batch opens connections: what was opened is taken back, and opened one by one', () => {
+  const engine = new LocalEngine({ maxConnections: 10, seed: 1 });
+  engine.defineAction({});
+  const { control, zoneCounts } = engine.memory;
+  const batch = new PacketBatch(8);
+  for (let number = 0; number < 4; number++) {
+    batch.add(frame(ipv4({ src: `10.1.0.${number + 1}` }, tcp({ flags: 'S' }))), 0);
+  }
+  // Another thread opens seven connections when the flags of the second SYN are looked at.
+  const view = new WatchedView(batch.bytes.buffer as ArrayBuffer);
+  view.at = batch.packets[PACKET_WORDS + PACKET.FRAME_OFFSET] + 14 + 20 + 13;
+  view.onRead = () => {
+    Atomics.add(control, CONTROL.CONNECTIONS, 7);
+    Atomics.add(zoneCounts, 0, 7);
+  };
+  engine.tracker.frames = view;
+  processPackets(engine.tracker, batch.packets, batch.times, 0, 4);
+  assert.deepEqual(reasonsOf(batch), ['none', 'none', 'none', 'table-full']);
+  for (let index = 0; index < 4; index++) assert.equal(batch.state(index), NEW);
+  Atomics.sub(control, CONTROL.CONNECTIONS, 7);
+  Atomics.sub(zoneCounts, 0, 7);
+  auditEngine(engine.memory, engine.counters());
+  assert.deepEqual([engine.connectionCount, engine.counters().events.created], [3, 3]);
+  assert.equal([...dumpConnections(engine.tracker, 0)].length, 3);
+  // The records of the first attempt were used again: their generations say so.
+  assert.equal(batch.packets[PACKET.GENERATION], 3);
 });
