@@ -23,7 +23,7 @@ import { createTraffic, type Traffic, UDP4 } from './traffic.js';
  */
 const BURST_PACKETS = 4096;
 /** A table of the thread's own on which it runs until its code is compiled. */
-const WARM_UP = { connections: 5000, bursts: 32 } as const;
+const WARM_UP = { connections: 200_000, bursts: 32 } as const;
 
 export interface ThreadTask {
   readonly memory: MemoryHandle;
