@@ -71,6 +71,8 @@ const NOT_PLAIN_ACTION = ACTIONS_NOT_PLAIN;
 const likelyRecordLocked = likelyRecord;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
+/** Places in the batch of the packets that findCandidates() has not found. */
+const MISSING = new Int32Array(MAX_BATCH);
 /** Changes no word of a packet, but says that it is not negative and that small numbers can be added to it. */
 const PACKETS_MASK = 0x3fffffff;
 
@@ -240,19 +242,20 @@ function findCandidates(tracker: Tracker, held: number, from: number, count: num
     // Neither a packet nor a record of another region is under this lock: findConnectionLocked() deals with the latter.
     const isOurs = ROWS[base + REGION] === region && likely > lowest && likely <= lowest + recordsPerRegion;
     const record = isOurs ? likely : NONE;
+    MISSING[missing] = index;
     if (record === NONE) missing++;
     ROWS[base + CANDIDATE] = record;
     ROWS[base + CANDIDATE_AT] = recordsAt + record * recordWords;
   }
-  if (missing > 0) findFurther(tracker, held, from, count);
+  if (missing > 0) findFurther(tracker, held, missing);
 }
 
-/** … and those that are not in one of the two slots of their bucket where they are expected. */
-function findFurther(tracker: Tracker, held: number, from: number, count: number): void {
+/** … and of the first `count` packets in MISSING, which are not in one of the two slots where they are expected. */
+function findFurther(tracker: Tracker, held: number, count: number): void {
   const { map } = tracker;
-  for (let index = from; index < count; index++) {
-    const base = (index * ROW_WORDS) & ROW_MASK;
-    if (ROWS[base + CANDIDATE] !== NONE || ROWS[base + REGION] !== held) continue;
+  for (let place = 0; place < count; place++) {
+    const base = (MISSING[place] * ROW_WORDS) & ROW_MASK;
+    if (ROWS[base + REGION] !== held) continue;
     const slot = firstCandidateLocked(map, held, ROWS[base + HASH]);
     if (slot === NO_SLOT) continue;
     const record = recordInSlot(map, slot);
