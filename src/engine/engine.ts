@@ -4,6 +4,7 @@
  *
  * Imports the other files of engine/, piscina. Imported by the public API and cli/.
  */
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { CT } from '../track/state.js';
@@ -26,7 +27,7 @@ import { applyProfile } from './policy.js';
 import { Producer } from './producer.js';
 import { createReassemblyMemory, type ReassemblyHandle } from './reassembly.js';
 import { ReleasedPackets } from './released.js';
-import { attachRing, createRing, type Ring, type RingHandle, wakeAll } from './ring.js';
+import { attachRing, createRing, PATIENCE, type Ring, type RingHandle, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
 import { readSweepTimes, type SweepTimes } from './sweep.js';
@@ -43,6 +44,8 @@ const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 10_000;
 /** Between two looks at whether all workers have started. */
 const POLL_MS = 2;
+/** Between two calls to shards that may just have been falling asleep. */
+const WAKE_MS = 10;
 /** A verdict is waited for in slices, so that the failure of a worker is noticed. */
 const WAIT_MS = 100;
 /** Calls of execute() that may wait for their turn. */
@@ -84,8 +87,10 @@ const TRANSLATED = CT.SNAT | CT.DNAT;
 function createRings({ shards, ringPackets, ringBytes, arenaBytes }: ResolvedOptions) {
   const arenaAt = arenaBytes === 0 ? ringBytes : shards * ringBytes;
   const frames = arenaBytes === 0 ? undefined : new SharedArrayBuffer(arenaAt + arenaBytes);
+  // The producer wants a processor too.
+  const patience = shards < availableParallelism() ? PATIENCE : 0;
   const rings = Array.from({ length: shards }, (_, shard) =>
-    createRing(ringPackets, ringBytes, frames, frames && shard * ringBytes),
+    createRing(ringPackets, ringBytes, frames, frames && shard * ringBytes, patience),
   );
   return { rings, arenaAt };
 }
@@ -346,13 +351,18 @@ export class Engine {
     Atomics.add(control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
     Atomics.notify(control, CONTROL.SWEEP_WAKE);
     Atomics.notify(control, CONTROL.EMERGENCY); // ends #watchEmergencies()
-    for (const ring of this.#rings) wakeAll(ring);
+    const wakeRings = () => {
+      for (const ring of this.#rings) wakeAll(ring);
+    };
+    wakeRings();
+    const waking = setInterval(wakeRings, WAKE_MS);
     const timeout = new AbortController();
     const late = new Promise<void>(resolve => {
       const timer = setTimeout(resolve, STOP_TIMEOUT_MS);
       timeout.signal.addEventListener('abort', () => clearTimeout(timer));
     });
     await Promise.race([Promise.all(this.#tasks), late]);
+    clearInterval(waking);
     timeout.abort();
     await this.#pool.destroy();
   }

@@ -111,7 +111,7 @@ export function parsePlainRows(
     const known = spans[at + KNOWN_BITS];
     const isNamed = (known & L3_NAMED) !== 0;
     const named = isNamed ? spans[at + L3_KNOWN] : start + ETHERNET_BYTES;
-    if (start < 0 || end > bytes || named < start || (known & UNUSUAL) !== 0) continue;
+    if (start < 0 || end > bytes || named < start || end < named || (known & UNUSUAL) !== 0) continue;
     const l3 = named & OFFSET_MASK;
     const size = (end - l3) | 0;
     if (size < IPV4_BYTES + UDP_BYTES) continue;
