@@ -13,24 +13,52 @@ import { formatCount, formatDuration, formatShare } from './numbers.js';
 import { formatBytes } from './progress.js';
 import { section } from './section.js';
 
-/** The line while a flood is going on. */
-export function stageLine(stage: Stage, options: RunOptions): string {
-  const seconds = Math.max(stage.elapsedMs / 1000, 0.001);
-  return [
-    formatDuration(stage.elapsedMs),
-    `${formatCount(stage.packets / seconds)} packets/s`,
-    `${formatCount(stage.created / seconds)} new/s`,
-    `table ${formatShare(stage.connections, options.maxConnections)}`,
-    `evicted ${evictedText(stage.evicted)}`,
-    `established ${formatCount(stage.kept)} of ${formatCount(options.established)}`,
-    `p99 ${formatDuration(stage.p99Us / 1000)}`,
-  ].join('  ');
+/** Over so long speeds are averaged, at the least; twice as long at the most. */
+const SPEED_MS = 500;
+
+/** What is going on now: the speeds of the last second or half of one, not those since the flood began. */
+export class LiveSpeed {
+  #from: Stage | undefined;
+  #next: Stage | undefined;
+
+  /** Packets judged and connections created per second. */
+  at(stage: Stage): { readonly packets: number; readonly created: number } {
+    this.#from ??= stage;
+    this.#next ??= stage;
+    if (stage.elapsedMs - this.#next.elapsedMs >= SPEED_MS) {
+      this.#from = this.#next;
+      this.#next = stage;
+    }
+    const seconds = (stage.elapsedMs - this.#from.elapsedMs) / 1000;
+    if (seconds <= 0) return { packets: 0, created: 0 };
+    return {
+      packets: (stage.packets - this.#from.packets) / seconds,
+      created: (stage.created - this.#from.created) / seconds,
+    };
+  }
+}
+
+/** The lines while a flood is going on, each short enough for a terminal of 80 columns. */
+export function stageText(stage: Stage, options: RunOptions, speed: LiveSpeed): string {
+  const { packets, created } = speed.at(stage);
+  const lines = [
+    [
+      formatDuration(stage.elapsedMs),
+      `${formatCount(packets)} packets/s`,
+      `${formatCount(created)} new/s`,
+      `table ${formatShare(stage.connections, options.maxConnections)}`,
+      `p99 ${formatDuration(stage.p99Us / 1000)}`,
+    ],
+    [`established ${formatCount(stage.kept)} of ${formatCount(options.established)} kept`],
+    [`evicted ${evictedText(stage.evicted)}`],
+  ];
+  return lines.map(items => items.join('  ')).join('\n');
 }
 
 /** Connections evicted by class, those of which there are any. */
 function evictedText(evicted: Evicted): string {
   const some = Object.entries(evicted).filter(([, count]) => count > 0);
-  return some.length === 0 ? '0' : some.map(([name, count]) => `${formatCount(count)} ${name}`).join(', ');
+  return some.length === 0 ? 'none' : some.map(([name, count]) => `${formatCount(count)} ${name}`).join(', ');
 }
 
 /** Prints the summary. @throws as writeOutput() */

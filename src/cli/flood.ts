@@ -15,7 +15,7 @@ import { MAX_SESSIONS } from '../flood/sessions.js';
 import { SPREAD_NOTES, SPREADS, type SpreadKind } from '../flood/spread.js';
 import { MAX_FRAME_BYTES } from '../flood/target.js';
 import { EXIT } from './exit.js';
-import { printFlood, stageLine } from './flood-summary.js';
+import { LiveSpeed, printFlood, stageText } from './flood-summary.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { formatCount, wholeNumber } from './numbers.js';
@@ -180,7 +180,8 @@ async function flood(kind: FloodKind, flags: FloodFlags, command: Command): Prom
 
 async function floodEngine(options: RunOptions, flags: FloodFlags): Promise<number> {
   const progress = new Progress(true);
-  const run = await FloodRun.open(options, stage => progress.draw(() => stageLine(stage, options)));
+  const speed = new LiveSpeed();
+  const run = await FloodRun.open(options, stage => progress.draw(() => stageText(stage, options, speed)));
   const interrupt = () => run.interrupt();
   // Once: whoever asks again does not want to wait for the report.
   process.once('SIGINT', interrupt);

@@ -1,5 +1,5 @@
 /**
- * A line on the terminal that says how far a command is, for as long as it takes.
+ * Lines on the terminal that say how far a command is, for as long as it takes.
  *
  * Only where standard error is a terminal, only after a second, and gone at the end. Imports exit, numbers. Imported by
  * replay and flood.
@@ -20,29 +20,40 @@ export class Progress {
   readonly #isOn: boolean;
   readonly #startedMs = performance.now();
   #drawnMs = this.#startedMs + SILENT_MS - INTERVAL_MS;
-  #isDrawn = false;
+  /** Lines that stand on the terminal; the cursor is in the last one. */
+  #drawn = 0;
 
-  /** @param wanted false where the line would get between others */
+  /** @param wanted false where they would get between others */
   constructor(wanted: boolean) {
     this.#isOn = wanted && isatty(STANDARD_ERROR);
   }
 
-  /** Draws the line when it is time. @param lineOf the line, without control characters, after so many milliseconds */
-  draw(lineOf: (elapsedMs: number) => string): void {
+  /**
+   * Draws the lines when it is time, in place of those before.
+   * @param textOf the lines, without other control characters, after so many milliseconds
+   */
+  draw(textOf: (elapsedMs: number) => string): void {
     if (!this.#isOn) return;
     const nowMs = performance.now();
     if (nowMs - this.#drawnMs < INTERVAL_MS) return;
     this.#drawnMs = nowMs;
-    const line = lineOf(nowMs - this.#startedMs);
     const columns = process.stderr.columns || DEFAULT_COLUMNS;
-    writeError(`\r${line.slice(0, columns - 1)}\x1b[K`);
-    this.#isDrawn = true;
+    const lines = textOf(nowMs - this.#startedMs)
+      .split('\n')
+      .map(line => line.slice(0, columns - 1));
+    writeError(`${this.#toStart()}${lines.join('\n')}`);
+    this.#drawn = lines.length;
   }
 
-  /** Takes the line away. */
+  /** Takes the lines away. */
   erase(): void {
-    if (this.#isDrawn) writeError('\r\x1b[K');
-    this.#isDrawn = false;
+    if (this.#drawn > 0) writeError(this.#toStart());
+    this.#drawn = 0;
+  }
+
+  /** What brings the cursor back to the start of the first line, and erases all from there on. */
+  #toStart(): string {
+    return `\r${this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : ''}\x1b[J`;
   }
 }
 

@@ -182,10 +182,12 @@ export class FloodRun {
     const { tookMs } = this.#drive;
     if (tookMs >= (this.#minutes.length + 1) * MINUTE_MS) this.#minutes.push(usageNow());
     const counted = new Progressed(this.#before, this.#flooded.counters());
+    // The handshakes of the sessions come before the flood and do not count.
+    const hasBegun = tookMs > 0;
     this.#onStage({
       elapsedMs: tookMs,
-      packets: this.#drive.flooded + this.#drive.attended,
-      created: counted.event('created'),
+      packets: hasBegun ? this.#drive.flooded + this.#drive.attended : 0,
+      created: hasBegun ? counted.event('created') : 0,
       evicted: counted.evicted(),
       connections: this.#flooded.connectionCount(),
       kept: this.#drive.judge.kept,

@@ -2,10 +2,13 @@
  * `flowshard flood`: what it prints, what it refuses, and how it ends.
  */
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { LiveSpeed, stageText } from '../../src/cli/flood-summary.js';
 import type { FloodReport } from '../../src/flood/report.js';
-import { run, start } from './program.js';
+import type { RunOptions, Stage } from '../../src/flood/run.js';
+import { MAIN, run, start } from './program.js';
 
 const QUICK = ['--clock', 'virtual', '--seconds', '1', '--rate', '10000', '--established', '100'];
 
@@ -41,6 +44,68 @@ test('a summary for people, nothing else where there is no terminal', async () =
   assert.match(stdout, /^udp: 10,200 packets in 1\.00 s of virtual time in /);
   assert.match(stdout, /^established sessions: 100, 0 lost, 0 of their packets misjudged$/m);
   assert.match(stdout, /^ +10,000 +created$/m);
+});
+
+/** What the terminal shows in the end, line by line, by the few control sequences that there are. */
+function shown(output: string): string[] {
+  const lines: string[] = [''];
+  let row = 0;
+  for (const [token] of output.replaceAll('\x1b[', '␛').matchAll(/␛\d*[AJ]|\r|\n|[^␛\r\n]+/g)) {
+    if (token === '\n') lines[++row] ??= '';
+    else if (token === '␛J') lines.splice(row, lines.length, '');
+    else if (token.startsWith('␛')) row -= Number(token.slice(1, -1));
+    else if (token !== '\r') lines[row] = token;
+  }
+  return lines;
+}
+
+const SCRIPT = '/usr/bin/script';
+const hasTerminal = spawnSync(SCRIPT, ['--version']).status === 0;
+
+test('live progress on a terminal of 80 columns: all that is promised', { skip: !hasTerminal }, async () => {
+  const flood = `${process.execPath} ${MAIN} flood syn --seconds 3 --rate 20000 --established 100 --max-connections 5000`;
+  const child = spawn(SCRIPT, ['-qec', `stty cols 80; ${flood} --json`, '/dev/null']);
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', text => {
+    output += text;
+  });
+  const [code] = await once(child, 'close');
+  assert.equal(code, 0, output);
+  const end = output.lastIndexOf('\r\x1b[2A\x1b[J');
+  assert.ok(end > 0, output);
+  const [speeds, sessions, evictions, ...rest] = shown(output.slice(0, end));
+  assert.deepEqual(rest, []);
+  const [, packets, created] =
+    /^[23]\.\d\d s {2}([\d,]+) packets\/s {2}([\d,]+) new\/s {2}table 100\.0 % {2}p99 [\d.]+ ms$/.exec(speeds) ??
+    assert.fail(speeds);
+  for (const text of [packets, created]) {
+    const speed = Number(text.replaceAll(',', ''));
+    assert.ok(speed > 10_000 && speed < 40_000, `${speed} per second at a rate of 20,000`);
+  }
+  assert.equal(sessions, 'established 100 of 100 kept');
+  assert.match(evictions, /^evicted [\d,]+ half-open$/);
+  // Gone at the end: what is left is the object.
+  assert.doesNotThrow(() => JSON.parse(output.slice(end).replace('\r\x1b[2A\x1b[J', '')));
+});
+
+test('progress: speeds are those of the last second, and no line is longer than a terminal is wide', () => {
+  const options = { maxConnections: 32_000_000, established: 4_000_000 } as RunOptions;
+  const count = 123_456_789;
+  const evicted = { 'half-open': count, 'one-way': count, closing: count, replied: 0, established: 0 };
+  const speed = new LiveSpeed();
+  const stageAt = (elapsedMs: number, packets: number, created: number): Stage => {
+    return { elapsedMs, packets, created, evicted, connections: 32_000_000, kept: 4_000_000, p99Us: 123_456 };
+  };
+  let text = '';
+  for (let ms = 0; ms <= 36_000_000; ms += 100_000) text = stageText(stageAt(ms, ms, ms), options, speed);
+  assert.match(text, /^10 h 0 min {2}1,000 packets\/s {2}1,000 new\/s/);
+  // Ten million per second from here on, whatever it was before.
+  for (let ms = 0; ms <= 1000; ms += 100) {
+    text = stageText(stageAt(36_000_000 + ms, 36_000_000 + ms * 10_000, ms * 5000 + 36_000_000), options, speed);
+  }
+  const lines = text.split('\n');
+  assert.equal(lines[0], '10 h 0 min  10,000,000 packets/s  5,000,000 new/s  table 100.0 %  p99 123.5 ms');
+  for (const line of lines) assert.ok(line.length < 80, line);
 });
 
 test('--write to standard output is a capture that replay understands', async () => {
