@@ -9,7 +9,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
 import { PROFILES, type ProfileName } from '../engine/policy.js';
-import { FLOOD_KINDS, FLOODS, type FloodKind } from '../flood/kinds.js';
+import { FLOOD_KINDS, FLOODS, type FloodChoice, type FloodKind } from '../flood/kinds.js';
 import { FloodRun, type RunOptions, writeFlood } from '../flood/run.js';
 import { MAX_SESSIONS } from '../flood/sessions.js';
 import { SPREAD_NOTES, SPREADS, type SpreadKind } from '../flood/spread.js';
@@ -29,6 +29,8 @@ const DEFAULTS = {
   maxConnections: 200_000,
   shards: 1,
   seed: 1,
+  sources: 'uniform',
+  destinations: 'one',
   zones: 64,
 } as const;
 const RATE_NOTE = `in virtual time ${DEFAULTS.rate}, in a capture ${DEFAULTS.captureRate}`;
@@ -49,11 +51,11 @@ interface FloodFlags {
   readonly shards: number;
   readonly seed: number;
   readonly ipv6?: true;
-  readonly sources: SpreadKind;
-  readonly destinations: SpreadKind;
+  readonly sources?: SpreadKind;
+  readonly destinations?: SpreadKind;
   readonly ports?: SpreadKind;
   readonly size?: readonly number[];
-  readonly zones: number;
+  readonly zones?: number;
   readonly profile: ProfileName;
   readonly top: boolean;
   readonly write?: string;
@@ -71,12 +73,9 @@ function sizeList(text: string): number[] {
   return sizes;
 }
 
-const SPREAD_LINES = SPREADS.map(kind => `  ${kind.padEnd(8)}  ${SPREAD_NOTES[kind]}`).join('\n');
+const SPREAD_LINES = ['', 'Spreads:', ...SPREADS.map(kind => `  ${kind.padEnd(8)}  ${SPREAD_NOTES[kind]}`)].join('\n');
 
 const NOTES = `
-Spreads:
-${SPREAD_LINES}
-
 By the wall clock packets come as fast as one thread makes them and the shards take them, unless --rate says less. In
 virtual time each has its time from --rate, however long the run takes; with one shard, which then works in the same
 thread, two runs with one seed are the same to the last eviction.
@@ -86,41 +85,61 @@ The established sessions send a segment each way per second, and every verdict o
 Exit codes: 0 done, whatever became of the sessions; 1 failed; 2 wrong usage; 130 interrupted, the report covers what was
 sent until then.`;
 
+function countOption(flags: string, what: string, least: number, most: number): Option {
+  return new Option(flags, what).argParser(wholeNumber(least, most));
+}
+
+/** The option for what a kind can be told about its packets. */
+function choiceOption(choice: FloodChoice, kind: FloodKind): Option {
+  const spread = (what: string, usual: SpreadKind) =>
+    new Option(`--${choice} <spread>`, what).choices(SPREADS).default(usual);
+  switch (choice) {
+    case 'sources':
+      return spread('spread of the source addresses', DEFAULTS.sources);
+    case 'destinations':
+      return spread('spread of the destination addresses', DEFAULTS.destinations);
+    case 'ports':
+      return spread('spread of the destination ports', FLOODS[kind].ports);
+    case 'size':
+      return new Option('--size <list>', 'bytes of the frames, each as likely (default: the least)').argParser(
+        sizeList,
+      );
+    case 'zones':
+      return countOption('--zones <n>', 'zones', 1, MAX_ZONES).default(DEFAULTS.zones);
+  }
+}
+
 function kindCommand(kind: FloodKind): Command {
-  const { note, ports } = FLOODS[kind];
-  const spread = (name: string, what: string, usual: SpreadKind) =>
-    new Option(`--${name} <spread>`, what).choices(SPREADS).default(usual);
-  const count = (flags: string, what: string, least: number, most: number) =>
-    new Option(flags, what).argParser(wholeNumber(least, most));
-  return new Command(kind)
+  const { note } = FLOODS[kind];
+  const choices: readonly FloodChoice[] = FLOODS[kind].choices;
+  const command = new Command(kind)
     .description(note[0].toUpperCase() + note.slice(1))
-    .addOption(count('--seconds <n>', 'how long', 1, MAX_SECONDS).default(DEFAULTS.seconds))
-    .addOption(count('--packets <n>', 'packets of the flood at the most', 1, Number.MAX_SAFE_INTEGER))
-    .addOption(count('--rate <n>', `packets of the flood per second (default: ${RATE_NOTE})`, 1, MAX_RATE))
+    .addOption(countOption('--seconds <n>', 'how long', 1, MAX_SECONDS).default(DEFAULTS.seconds))
+    .addOption(countOption('--packets <n>', 'packets of the flood at the most', 1, Number.MAX_SAFE_INTEGER))
+    .addOption(countOption('--rate <n>', `packets of the flood per second (default: ${RATE_NOTE})`, 1, MAX_RATE))
     .addOption(
       new Option('--clock <clock>', 'time of the packets: the wall clock’s, or from their number')
         .choices(['wall', 'virtual'])
         .default('wall'),
     )
-    .addOption(count('--established <n>', 'TCP sessions beside it', 0, MAX_SESSIONS).default(DEFAULTS.established))
     .addOption(
-      count('--max-connections <n>', 'connections that fit', 1, MAX_CONNECTIONS).default(DEFAULTS.maxConnections),
+      countOption('--established <n>', 'TCP sessions beside it', 0, MAX_SESSIONS).default(DEFAULTS.established),
     )
-    .addOption(count('--shards <n>', 'shard workers', 1, MAX_SHARDS).default(DEFAULTS.shards))
+    .addOption(
+      countOption('--max-connections <n>', 'connections that fit', 1, MAX_CONNECTIONS).default(DEFAULTS.maxConnections),
+    )
+    .addOption(countOption('--shards <n>', 'shard workers', 1, MAX_SHARDS).default(DEFAULTS.shards))
     .addOption(
       new Option('--profile <profile>', 'what the engine does about floods')
         .choices(Object.keys(PROFILES))
         .default('resilient'),
     )
-    .addOption(count('--seed <n>', 'of the packets and of the key of the hash', 0, MAX_SEED).default(DEFAULTS.seed))
-    .option('--ipv6', 'IPv6 instead of IPv4')
-    .addOption(spread('sources', 'spread of the source addresses', 'uniform'))
-    .addOption(spread('destinations', 'spread of the destination addresses', 'one'))
-    .addOption(spread('ports', 'spread of the destination ports', ports))
     .addOption(
-      new Option('--size <list>', 'bytes of the frames, each as likely (default: the least)').argParser(sizeList),
+      countOption('--seed <n>', 'of the packets and of the key of the hash', 0, MAX_SEED).default(DEFAULTS.seed),
     )
-    .addOption(count('--zones <n>', 'zones of the kind zones', 1, MAX_ZONES).default(DEFAULTS.zones))
+    .option('--ipv6', 'IPv6 instead of IPv4');
+  for (const choice of choices) command.addOption(choiceOption(choice, kind));
+  return command
     .addOption(
       new Option('--write <file>', 'write the packets to a pcap capture instead, at --rate').conflicts([
         'json',
@@ -130,7 +149,7 @@ function kindCommand(kind: FloodKind): Command {
     )
     .option('--no-top', 'do not count heavy hitters')
     .option('--json', 'end with a JSON object instead of a summary')
-    .addHelpText('after', NOTES)
+    .addHelpText('after', choices.includes('sources') ? `${SPREAD_LINES}\n${NOTES}` : NOTES)
     .action(async (_flags: unknown, command: Command) => {
       process.exitCode = await flood(kind, command.optsWithGlobals<FloodFlags>(), command);
     });
@@ -143,7 +162,7 @@ export const floodCommand = new Command('flood')
 for (const kind of FLOOD_KINDS) floodCommand.addCommand(kindCommand(kind));
 
 function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
-  const { seconds, established, maxConnections, shards, seed, sources, destinations, zones, profile } = flags;
+  const { seconds, established, maxConnections, shards, seed, profile } = flags;
   const virtualRate = flags.clock === 'virtual' ? DEFAULTS.rate : Number.POSITIVE_INFINITY;
   return {
     kind,
@@ -158,11 +177,11 @@ function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
     shards,
     seed,
     family: flags.ipv6 ? 6 : 4,
-    sources,
-    destinations,
+    sources: flags.sources ?? DEFAULTS.sources,
+    destinations: flags.destinations ?? DEFAULTS.destinations,
     ports: flags.ports ?? FLOODS[kind].ports,
     sizes: flags.size ?? [],
-    zones,
+    zones: flags.zones ?? DEFAULTS.zones,
   };
 }
 

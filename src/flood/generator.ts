@@ -27,8 +27,8 @@ export interface FloodOptions {
   /** Of the destination ports. Source ports are uniform. */
   readonly ports: SpreadKind;
   /**
-   * Bytes of the frames, each as likely, more where the headers need it. `churn` and `collide` know only the first, and
-   * the former gives it to its responses. Empty: as small as can be.
+   * Bytes of the frames, each as likely, more where the headers need it; of `churn` those of its responses. Empty: as
+   * small as can be.
    */
   readonly sizes: readonly number[];
   /** Zones of `zones`. */

@@ -12,8 +12,16 @@ import { Mixed } from './mixed.js';
 import { SPRAY, Spray } from './spray.js';
 import type { SpreadKind } from './spread.js';
 
+/** What not every kind can be told. */
+export type FloodChoice = 'sources' | 'destinations' | 'ports' | 'size' | 'zones';
+
+const ENDS: readonly FloodChoice[] = ['sources', 'destinations', 'ports'];
+const ENDS_AND_SIZE: readonly FloodChoice[] = [...ENDS, 'size'];
+
 export interface Flood {
   readonly note: string;
+  /** What of its packets can be chosen; the rest makes the kind what it is. */
+  readonly choices: readonly FloodChoice[];
   /** How destination ports are spread unless something else is asked for. */
   readonly ports: SpreadKind;
   readonly create: (options: FloodOptions) => Generator;
@@ -51,71 +59,85 @@ function mixedOf(options: FloodOptions): Generator {
 export const FLOODS = {
   syn: {
     note: 'TCP SYN that nobody answers: each opens a connection that stays half open',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: options => new Spray(SPRAY.syn, options),
   },
   udp: {
     note: 'UDP to any port: each packet opens a connection that stays one-way',
+    choices: ENDS_AND_SIZE,
     ports: 'uniform',
     create: options => new Spray(SPRAY.udp, options),
   },
   icmp: {
     note: 'echo requests, each with an identifier of its own',
+    choices: ['sources', 'destinations', 'size'],
     ports: 'one',
     create: options => new Spray(SPRAY.icmp, options),
   },
   ack: {
     note: 'TCP ACK out of nowhere: each looks like a connection that was there before the tracker',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: options => new Spray(SPRAY.ack, options),
   },
   rst: {
     note: 'TCP RST out of nowhere',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: options => new Spray(SPRAY.rst, options),
   },
   synack: {
     note: 'TCP SYN+ACK that nobody asked for, as from reflectors',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: options => new Spray(SPRAY.synack, options),
   },
   frag: {
     note: 'fragments of datagrams that never become whole, half of them first ones',
+    choices: ENDS_AND_SIZE,
     ports: 'uniform',
     create: options => new Spray(SPRAY.frag, options),
   },
   'icmp-error': {
     note: 'ICMP errors about packets that were never sent',
+    choices: ENDS,
     ports: 'uniform',
     create: options => new Spray(SPRAY.icmpError, options),
   },
   churn: {
-    note: 'whole connections: handshake, request, response, close',
+    note: 'whole connections of eight packets: handshake, request, response, close',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: options => new Churn(options),
   },
   'nat-exhaust': {
     note: 'UDP to one port through source NAT to one address: soon no port is left',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: options => new Spray(SPRAY.udp, options, natActions(options)),
   },
   zones: {
     note: 'TCP SYN in many zones',
+    choices: [...ENDS_AND_SIZE, 'zones'],
     ports: 'one',
     create: options => new Spray(SPRAY.syn, options, zoneActions(options)),
   },
   'ftp-expect': {
     note: 'FTP control connections that announce data connections, none of which comes',
+    choices: [],
     ports: 'one',
     create: options => new FtpExpect(options),
   },
   collide: {
     note: 'UDP whose tuples collide under hashes without a secret, or that are known to share buckets',
+    choices: ['size'],
     ports: 'uniform',
     create: options => new Collide(options),
   },
   mixed: {
     note: 'all of them at once, but NAT, zones, FTP and collisions',
+    choices: ENDS_AND_SIZE,
     ports: 'one',
     create: mixedOf,
   },

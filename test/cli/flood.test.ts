@@ -150,6 +150,9 @@ const WRONG: readonly (readonly [args: readonly string[], message: string])[] = 
     "option '--established' of 11 does not fit '--max-connections' of 10",
   ],
   [['syn', '--write', 'x', '--json'], "option '--write <file>' cannot be used with option '--json'"],
+  [['collide', '--sources', 'zipf'], "unknown option '--sources'"],
+  [['ftp-expect', '--size', '100'], "unknown option '--size'"],
+  [['syn', '--zones', '2'], "unknown option '--zones'"],
   [['syn', 'udp'], "too many arguments for 'syn'. Expected 0 arguments but got 1."],
 ];
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FLOOD_KINDS, FLOODS, type FloodKind } from '../../src/flood/kinds.js';
+import { FLOOD_KINDS, FLOODS, type FloodChoice, type FloodKind } from '../../src/flood/kinds.js';
 import { REASON, reasonName } from '../../src/reason.js';
 import { FACT, FACT_RELATED, FACT_WORDS, FAMILY_IPV6, PROTOCOL_MASK } from '../../src/wire/facts.js';
 import { parseFrame } from '../../src/wire/parse.js';
@@ -132,6 +132,59 @@ test('every kind: one seed, the same frames and actions; another seed, others', 
     const other = framesOf(FLOODS[kind].create({ ...OPTIONS, seed: 2 }), 500);
     assert.notDeepEqual(other, first, kind);
   }
+});
+
+const CHOSEN = {
+  sources: { sources: 'subnet' },
+  destinations: { destinations: 'subnet' },
+  ports: { ports: 'subnet' },
+  size: { sizes: [200, 1000] },
+  zones: { zones: 5 },
+} as const satisfies Record<FloodChoice, Partial<typeof OPTIONS>>;
+
+test('every kind: what can be chosen changes its packets', () => {
+  for (const kind of FLOOD_KINDS) {
+    const usual = { ...OPTIONS, ports: FLOODS[kind].ports };
+    const made = framesOf(FLOODS[kind].create(usual), 500);
+    for (const choice of FLOODS[kind].choices) {
+      const other = framesOf(FLOODS[kind].create({ ...usual, ...CHOSEN[choice] }), 500);
+      assert.notDeepEqual(other, made, `${kind} ${choice}`);
+    }
+  }
+});
+
+test('sizes: each as likely', () => {
+  for (const kind of FLOOD_KINDS.filter(name => (FLOODS[name].choices as readonly FloodChoice[]).includes('size'))) {
+    const sizes = [256, 512, 1024];
+    const counts = new Map<number, number>();
+    for (const { frame } of framesOf(FLOODS[kind].create({ ...OPTIONS, sizes }), 8 * FRAMES)) {
+      counts.set(frame.length, (counts.get(frame.length) ?? 0) + 1);
+    }
+    // Fragments are as long as eight bytes at a time allow: their sizes are those or a few bytes less.
+    const near = (size: number) =>
+      [...counts].reduce((sum, [length, count]) => sum + (length <= size && length > size - 8 ? count : 0), 0);
+    const [first, ...others] = sizes.map(near);
+    for (const count of others) assert.ok(first > 500 && Math.abs(count / first - 1) < 0.15, `${kind}: ${[...counts]}`);
+  }
+});
+
+test('churn: connections have their ends from the spreads, and no two under way have the same', () => {
+  const tuples = new Map<string, number>();
+  const options = { ...OPTIONS, sources: 'one', destinations: 'one', ports: 'one' } as const;
+  for (const { frame } of framesOf(FLOODS.churn.create(options), 16_384 * 8)) {
+    const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+    const ports = [view.getUint16(34), view.getUint16(36)];
+    const isReply = ports[0] === 80;
+    const [client, server] = isReply
+      ? [view.getUint32(30), view.getUint32(26)]
+      : [view.getUint32(26), view.getUint32(30)];
+    assert.deepEqual([client, server], [0x0a800000, 0xc0a80001]);
+    const port = `${ports[isReply ? 1 : 0]}`;
+    tuples.set(port, (tuples.get(port) ?? 0) + 1);
+  }
+  // Those under way at the end have begun again with the first ports.
+  assert.equal(tuples.size, 16_384);
+  assert.ok([...tuples.values()].every(count => count <= 16));
 });
 
 test('zones: every action has a zone of its own, and all are used', () => {
