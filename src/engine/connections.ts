@@ -63,6 +63,7 @@ import {
   POLICY_EVICTS,
   POLICY_EVICTS_AT_LIMIT,
   POLICY_HALF_OPEN,
+  POLICY_KEEPS_RESERVE,
   ZONE_POLICY,
 } from './policy.js';
 import { leaveReply } from './reply.js';
@@ -322,7 +323,9 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
 /** Removes the connection of the region that is cheapest to lose, if the policy evicts and there is one. */
 function evictLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): boolean {
   const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
-  return (flags & POLICY_EVICTS) !== 0 && removeVictimLocked(tracker, victimLocked(tracker, region, needsAnnex));
+  if ((flags & POLICY_EVICTS) === 0) return false;
+  const keepsReserve = (flags & POLICY_KEEPS_RESERVE) !== 0;
+  return removeVictimLocked(tracker, victimLocked(tracker, region, needsAnnex, keepsReserve));
 }
 
 /** The same for one of a zone that is at its limit. */

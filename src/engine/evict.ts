@@ -37,10 +37,11 @@ function reserveOf(tracker: Tracker): number {
 /**
  * The connection of a region that is to make room, or NONE when no class that may be evicted has one.
  * @param needsAnnex it must be one that has an annex; then a bounded number is looked at
+ * @param keepsReserve each class keeps its reserve while another one can give way
  */
-export function victimLocked(tracker: Tracker, region: number, needsAnnex: boolean): number {
+export function victimLocked(tracker: Tracker, region: number, needsAnnex: boolean, keepsReserve: boolean): number {
   const evictable = tracker.memory.tablePolicy[TABLE_POLICY.EVICTABLE];
-  const reserve = reserveOf(tracker);
+  const reserve = keepsReserve ? reserveOf(tracker) : 0;
   let spare = NONE;
   for (let ofClass = 1; ofClass <= CLASS_NAMES.length; ofClass++) {
     const count = (evictable & (1 << ofClass)) === 0 ? 0 : classCountLocked(tracker, region, ofClass);

@@ -6,18 +6,19 @@
  * one wins. CONTROL.EMERGENCY counts both, so it is odd while there is one, and whoever waits on the word is woken.
  *
  * Timeouts shrink in the sweeper alone: it removes a connection that is not replied or established when so much of its
- * timeout has passed. Until it comes by, a packet finds the connection and its time starts anew.
+ * timeout has passed. Until it comes by, a packet finds the connection and its time starts anew. Which of the two counts
+ * for a connection is a matter of its zone's policy at that moment.
  *
  * Imports classes, counters, memory, policy, tracker, track/. Imported by connections.ts, sweep.ts and engine.ts.
  */
-import { CONN, protocolOf, STATUS_POLICY_SHIFT } from '../track/connection.js';
+import { CONN, protocolOf, STATUS_POLICY_SHIFT, zoneOf } from '../track/connection.js';
 import { CLASS } from '../track/protocol.js';
 import { TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { trackerOf } from '../track/trackers.js';
 import { listedClass, UNLISTED } from './classes.js';
 import { EVENT } from './counters.js';
 import { CONTROL, type EngineMemory } from './memory.js';
-import { TABLE_POLICY } from './policy.js';
+import { POLICY_ADAPTS, POLICY_EMERGENCY, policyFlagsOf, TABLE_POLICY } from './policy.js';
 import type { Tracker } from './tracker.js';
 
 const { ADAPTIVE_START, ADAPTIVE_END, EMERGENCY_BEGIN, EMERGENCY_END } = TABLE_POLICY;
@@ -67,26 +68,46 @@ export function noticeRoom(tracker: Tracker): void {
   if (isOver) change(tracker, seen, EVENT.emergenciesEnded);
 }
 
-/** What is left of timeouts, 1 to 0, at the fill that there is: pf's (end - n) / (end - start). */
-export function timeoutFactor(memory: EngineMemory): number {
+/** What is left of timeouts, 1 to 0: whatever is not 1 counts for zones whose policy takes part in it. */
+export interface TimeoutFactors {
+  /** By the fill that there is: pf's (end - n) / (end - start). */
+  adaptive: number;
+  /** By whether there is an emergency. */
+  emergency: number;
+}
+
+/** Whether timeouts of any zone may be shrunk. */
+export function isShrinking({ adaptive, emergency }: TimeoutFactors): boolean {
+  return adaptive !== 1 || emergency !== 1;
+}
+
+/** Writes the factors of this moment. */
+export function readTimeoutFactors(memory: EngineMemory, factors: TimeoutFactors): void {
   const { control, tablePolicy } = memory;
   const start = tablePolicy[ADAPTIVE_START];
   const end = tablePolicy[ADAPTIVE_END];
-  let factor = 1;
-  if (start > 0) factor = Math.min(1, Math.max(0, (end - fillPercent(memory)) / (end - start)));
   const changes = Atomics.load(control, CONTROL.EMERGENCY); // orders nothing
-  return isEmergency(changes) ? Math.min(factor, EMERGENCY_FACTOR) : factor;
+  factors.adaptive = start === 0 ? 1 : Math.min(1, Math.max(0, (end - fillPercent(memory)) / (end - start)));
+  factors.emergency = isEmergency(changes) ? EMERGENCY_FACTOR : 1;
 }
 
 /**
  * By how much the end of the connection at word `conn` comes sooner, in milliseconds. Read without its lock it is a hint.
- * @param factor what is left of timeouts: see timeoutFactor()
+ * @param factors what is left of timeouts: see readTimeoutFactors()
  */
-export function shortenedMs(tracker: Tracker, conn: number, factor: number): number {
-  const { words, timeoutsMs } = tracker;
+export function shortenedMs(tracker: Tracker, conn: number, factors: TimeoutFactors): number {
+  const { words, timeoutsMs, memory } = tracker;
+  const key = words[conn + KEY];
+  const flags = policyFlagsOf(memory, zoneOf(key));
+  if ((flags & (POLICY_ADAPTS | POLICY_EMERGENCY)) === 0) return 0;
+  const protocol = trackerOf(protocolOf(key));
   const itsClass = listedClass(words, conn);
-  if (itsClass === UNLISTED || itsClass >= CLASS.replied) return 0;
+  // A connection is on no list if its zone did not evict when it was made.
+  if ((itsClass === UNLISTED ? protocol.classOf(words, conn) : itsClass) >= CLASS.replied) return 0;
+  const adaptive = (flags & POLICY_ADAPTS) === 0 ? 1 : factors.adaptive;
+  const emergency = (flags & POLICY_EMERGENCY) === 0 ? 1 : factors.emergency;
   const policy = words[conn + STATUS] >>> STATUS_POLICY_SHIFT;
-  const timeout = trackerOf(protocolOf(words[conn + KEY])).timeoutOf(words, conn);
-  return (1 - factor) * timeoutsMs[policy * TIMEOUT_POLICY_SIZE + timeout];
+  return (
+    (1 - Math.min(adaptive, emergency)) * timeoutsMs[policy * TIMEOUT_POLICY_SIZE + protocol.timeoutOf(words, conn)]
+  );
 }

@@ -1,9 +1,10 @@
 /**
  * What the engine does about floods: policies, as data in shared memory that can be changed while packets flow.
  *
- * A zone has a policy: whether its connections may make room for one another, how many may be opened per second, and how
- * many may be half-open. The table has one: which classes of connections give way, and from which fill on time runs
- * faster for what has not been answered. Two profiles are ready made:
+ * A zone has a policy: whether its connections may make room for one another, how many may be opened per second, how
+ * many may be half-open, and whether it takes part in the reserve, the shrinking timeouts and the emergency of the table.
+ * The table has one: which classes of connections give way, and from which fill on time runs faster for what has not been
+ * answered. Two profiles are ready made:
  *
  * | profile   | a full table                                                        | time                           |
  * |-----------|---------------------------------------------------------------------|--------------------------------|
@@ -33,6 +34,15 @@ export interface ZonePolicy {
   readonly evicts?: boolean;
   /** … and when the zone is at its limit, the place of another one of the zone. Needs `evicts`. Default false. */
   readonly evictsAtZoneLimit?: boolean;
+  /**
+   * … and then every class keeps the reserve of the table; without it a new connection of the zone takes the place of
+   * the cheapest, reserve or not. Needs `evicts`. Default false.
+   */
+  readonly keepsReserve?: boolean;
+  /** Timeouts of the zone's connections shrink with the fill of the table, as its policy says. Default false. */
+  readonly adaptiveTimeouts?: boolean;
+  /** … and in an emergency of the table. Default false. */
+  readonly emergency?: boolean;
   /** New connections of the zone. */
   readonly newConnections?: Rate;
   /** New connections of each source address in the zone. */
@@ -43,7 +53,7 @@ export interface ZonePolicy {
   readonly maxHalfOpenPerSource?: number;
 }
 
-/** What the whole table does about floods. What is left out is off. */
+/** What the whole table does about floods, for zones whose policy takes part in it. What is left out is off. */
 export interface TablePolicy {
   /** Classes that give way when the table is full, in any order: the cheapest always goes first. */
   readonly evictable?: readonly ClassName[];
@@ -66,7 +76,7 @@ export type ProfileName = 'ovs' | 'resilient';
 export const PROFILES: Readonly<Record<ProfileName, { readonly zone: ZonePolicy; readonly table: TablePolicy }>> = {
   ovs: { zone: {}, table: {} },
   resilient: {
-    zone: { evicts: true, evictsAtZoneLimit: true },
+    zone: { evicts: true, evictsAtZoneLimit: true, keepsReserve: true, adaptiveTimeouts: true, emergency: true },
     table: {
       evictable: ['half-open', 'one-way', 'closing'],
       reservePercent: 5,
@@ -92,6 +102,20 @@ export const POLICY_RATES = 2;
 export const POLICY_HALF_OPEN = 4;
 /** … and it evicts at its own limit too. */
 export const POLICY_EVICTS_AT_LIMIT = 8;
+/** … it keeps the reserve; its timeouts shrink with the fill of the table, and in an emergency. */
+export const POLICY_KEEPS_RESERVE = 16;
+export const POLICY_ADAPTS = 32;
+export const POLICY_EMERGENCY = 64;
+
+/** The bit of each switch of a policy. */
+const SWITCHES = {
+  evicts: POLICY_EVICTS,
+  evictsAtZoneLimit: POLICY_EVICTS_AT_LIMIT,
+  keepsReserve: POLICY_KEEPS_RESERVE,
+  adaptiveTimeouts: POLICY_ADAPTS,
+  emergency: POLICY_EMERGENCY,
+} as const;
+const SWITCH_NAMES = Object.keys(SWITCHES) as (keyof typeof SWITCHES)[];
 
 /** Words of the table's policy: a bit 1 << CLASS for each class that may be evicted, and percentages; 0 is off. */
 export const TABLE_POLICY = {
@@ -121,6 +145,12 @@ export function floodPolicyOf(memory: EngineMemory, zone: number): number {
   return Atomics.load(memory.floodPolicies, at + ZONE_POLICY.FLAGS) === 0 ? NO_POLICY : at; // a setting
 }
 
+/** FLAGS of the policy of a zone. */
+export function policyFlagsOf(memory: EngineMemory, zone: number): number {
+  const policy = floodPolicyOf(memory, zone);
+  return policy === NO_POLICY ? 0 : memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
+}
+
 function checkWhole(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
@@ -145,9 +175,10 @@ function encodeZonePolicy(policy: ZonePolicy): Int32Array {
   const sourceRate = checkRate('newConnectionsPerSource', policy.newConnectionsPerSource);
   const halfOpen = limitWord('maxHalfOpen', policy.maxHalfOpen);
   const sourceHalfOpen = limitWord('maxHalfOpenPerSource', policy.maxHalfOpenPerSource);
-  const { evicts = false, evictsAtZoneLimit = false } = policy;
-  if (evictsAtZoneLimit && !evicts) throw new RangeError('evictsAtZoneLimit needs evicts');
-  let flags = (evicts ? POLICY_EVICTS : 0) | (evictsAtZoneLimit ? POLICY_EVICTS_AT_LIMIT : 0);
+  for (const name of ['evictsAtZoneLimit', 'keepsReserve'] as const) {
+    if (policy[name] && !policy.evicts) throw new RangeError(`${name} needs evicts`);
+  }
+  let flags = SWITCH_NAMES.reduce((bits, name) => bits | (policy[name] ? SWITCHES[name] : 0), 0);
   if (rate[0] + sourceRate[0] > 0) flags |= POLICY_RATES;
   if (halfOpen + sourceHalfOpen > 0) flags |= POLICY_HALF_OPEN;
   words.set([flags, ...rate, ...sourceRate, halfOpen, sourceHalfOpen]);
@@ -164,9 +195,9 @@ function decodeZonePolicy(words: Int32Array, at: number): ZonePolicy {
   const perSource = rateOf(words[at + ZONE_POLICY.SOURCE_RATE], words[at + ZONE_POLICY.SOURCE_BURST]);
   const maxHalfOpen = words[at + ZONE_POLICY.HALF_OPEN];
   const maxHalfOpenPerSource = words[at + ZONE_POLICY.SOURCE_HALF_OPEN];
+  const isOn = (name: keyof typeof SWITCHES) => (words[at + ZONE_POLICY.FLAGS] & SWITCHES[name]) !== 0;
   return {
-    ...((words[at + ZONE_POLICY.FLAGS] & POLICY_EVICTS) === 0 ? {} : { evicts: true }),
-    ...((words[at + ZONE_POLICY.FLAGS] & POLICY_EVICTS_AT_LIMIT) === 0 ? {} : { evictsAtZoneLimit: true }),
+    ...Object.fromEntries(SWITCH_NAMES.filter(isOn).map(name => [name, true])),
     ...(newConnections === undefined ? {} : { newConnections }),
     ...(perSource === undefined ? {} : { newConnectionsPerSource: perSource }),
     ...(maxHalfOpen === 0 ? {} : { maxHalfOpen }),

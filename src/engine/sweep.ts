@@ -35,7 +35,14 @@ import { sweepExpectations } from './expected.js';
 import { type Quantiles, recordDuration, sumHistograms } from './histogram.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import { CONTROL, type EngineMemory } from './memory.js';
-import { isEmergency, noticeRoom, shortenedMs, timeoutFactor } from './overload.js';
+import {
+  isEmergency,
+  isShrinking,
+  noticeRoom,
+  readTimeoutFactors,
+  shortenedMs,
+  type TimeoutFactors,
+} from './overload.js';
 import { releaseConnections } from './room.js';
 import type { Tracker } from './tracker.js';
 
@@ -63,8 +70,9 @@ export interface SweepCursor {
   readonly dueMs: Float64Array;
   /** The earliest end seen so far in the chunk at hand. */
   earliestMs: number;
-  /** What is left of timeouts in this pass, and the shortest of them. */
-  factor: number;
+  /** What is left of timeouts in this pass, and the shortest of them as they are set. */
+  readonly factors: TimeoutFactors;
+  isShrinking: boolean;
   shortestMs: number;
   /** Takes the values that are read only to bring their cache line near. */
   touched: number;
@@ -81,7 +89,8 @@ export function createSweepCursor(map: SharedMap): SweepCursor {
     found: new Int32Array(REMOVE_RECORDS),
     dueMs: new Float64Array(map.regions * chunksOf(map)),
     earliestMs: Number.POSITIVE_INFINITY,
-    factor: 1,
+    factors: { adaptive: 1, emergency: 1 },
+    isShrinking: false,
     shortestMs: 0,
     touched: 0,
   };
@@ -89,10 +98,11 @@ export function createSweepCursor(map: SharedMap): SweepCursor {
 
 function startPass(tracker: Tracker, cursor: SweepCursor): void {
   noticeRoom(tracker);
-  const factor = timeoutFactor(tracker.memory);
+  const wasShrinking = cursor.isShrinking;
+  readTimeoutFactors(tracker.memory, cursor.factors);
+  cursor.isShrinking = isShrinking(cursor.factors);
   // What was to end late ends sooner now, or again later: nothing is known of any chunk.
-  if (factor !== 1 || cursor.factor !== 1) cursor.dueMs.fill(0);
-  cursor.factor = factor;
+  if (wasShrinking || cursor.isShrinking) cursor.dueMs.fill(0);
   cursor.shortestMs = shortestTimeoutMs(tracker.timeoutsMs);
 }
 
@@ -145,7 +155,7 @@ function passOver(cursor: SweepCursor, fresh: number, nowMs: number, map: Shared
 /** When a connection ends, in milliseconds; sooner than it says if timeouts are shrunk. */
 function endOf(tracker: Tracker, cursor: SweepCursor, conn: number): number {
   const endsMs = expiryOf(tracker.doubles, conn);
-  return cursor.factor === 1 ? endsMs : endsMs - shortenedMs(tracker, conn, cursor.factor);
+  return cursor.isShrinking ? endsMs - shortenedMs(tracker, conn, cursor.factors) : endsMs;
 }
 
 /** Looks at up to `count` records from `first` on, and removes what has ended. @returns how many it looked at */

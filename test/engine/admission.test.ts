@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatCtState, LocalEngine, PacketBatch, reasonName, type ZonePolicy } from '../../src/index.js';
+import { formatCtState, LocalEngine, PacketBatch, PROFILES, reasonName, type ZonePolicy } from '../../src/index.js';
 import { frame, ipv4, ipv6, type Transport, tcp, udp } from '../support/frames.js';
 import { auditEngine } from './audit.js';
 
@@ -146,6 +146,10 @@ test('policies that are out of range are refused by name and change nothing', ()
   assert.throws(() => settings.applyProfile('none' as never), RangeError);
   assert.deepEqual(settings.zonePolicy(3), { evicts: true, newConnections: { perSecond: 1, burst: 2 } });
   assert.deepEqual(settings.zonePolicy(4), { maxHalfOpen: 5 });
+  for (const { zone } of Object.values(PROFILES)) {
+    settings.setZonePolicy(5, zone);
+    assert.deepEqual(settings.zonePolicy(5), zone);
+  }
   const table = { evictable: ['half-open'], emergency: { beginPercent: 90, endPercent: 80 } } as const;
   settings.tablePolicy = table;
   for (const policy of [

@@ -159,6 +159,26 @@ test('a class keeps its reserve while another one can give way', () => {
   auditEngine(engine.memory, engine.counters());
 });
 
+test('the reserve is kept by newcomers of zones whose policy says so, from one moment to the next', () => {
+  const engine = open({ maxConnections: 20 });
+  engine.settings.tablePolicy = { evictable: ['half-open', 'one-way'], reservePercent: 20 };
+  const halfOpen = () => classCounts(engine.memory)['half-open'];
+  for (let client = 0; client < 6; client++) MAKE['half-open'](engine, client);
+  for (let client = 10; client < 30; client++) MAKE['one-way'](engine, client);
+  assert.equal(halfOpen(), 4);
+  engine.settings.defaultZonePolicy = { evicts: true };
+  MAKE['one-way'](engine, 30);
+  assert.equal(halfOpen(), 3);
+  engine.settings.setZonePolicy(0, { evicts: true, keepsReserve: true });
+  for (let client = 31; client < 40; client++) MAKE['one-way'](engine, client);
+  assert.equal(halfOpen(), 3);
+  assert.throws(
+    () => engine.settings.setZonePolicy(0, { keepsReserve: true }),
+    /^RangeError: keepsReserve needs evicts/,
+  );
+  auditEngine(engine.memory, engine.counters());
+});
+
 test('the ovs profile refuses, and what was made under it is never evicted', () => {
   const engine = open({ maxConnections: 3, profile: 'ovs' });
   for (let client = 0; client < 3; client++) MAKE['half-open'](engine, client);

@@ -111,6 +111,38 @@ test('what is replied or established keeps its time however full the table is', 
   assert.equal(engine.connectionCount, 1, 'udp_multiple: 30 s');
 });
 
+for (const [name, policy, left] of [
+  ['adaptiveTimeouts', { adaptiveTimeouts: { startPercent: 60, endPercent: 120 } }, 1 / 3],
+  ['emergency', { emergency: { beginPercent: 95, endPercent: 1 } }, 0.1],
+] as const) {
+  test(`${name}: each zone takes part or not, from one moment to the next, whether it evicts or not`, () => {
+    const engine = open(policy);
+    engine.settings.defaultZonePolicy = {};
+    const action = (zone: number) => engine.defineAction({ zone });
+    const zoneCount = (zone: number) => engine.settings.zoneLimit(zone).count;
+    engine.settings.setZonePolicy(1, { [name]: true });
+    engine.settings.setZonePolicy(2, { evicts: true, [name]: true });
+    engine.settings.setZonePolicy(3, { evicts: true });
+    // Zone 1 last: its policy notices that the table is full.
+    for (const zone of [4, 3, 2, 1]) send(engine, synsFrom(zone * 300, 250), 0, action(zone));
+    assert.equal(engine.connectionCount, 1000);
+    assert.equal(engine.counters().events.emergenciesBegun, name === 'emergency' ? 1 : 0);
+    engine.sweep(SYN_SENT_MS * left - 1);
+    assert.equal(engine.connectionCount, 1000);
+    engine.settings.setZonePolicy(2, { evicts: true });
+    engine.sweep(SYN_SENT_MS * left + 1e-6);
+    assert.deepEqual([1, 2, 3, 4].map(zoneCount), [0, 250, 250, 250]);
+    // At three quarters of the table that is left of adaptive timeouts, and an emergency goes on.
+    const later = name === 'emergency' ? left : 0.75;
+    engine.settings.setZonePolicy(4, { [name]: true });
+    engine.sweep(SYN_SENT_MS * later + 1e-6);
+    assert.deepEqual([1, 2, 3, 4].map(zoneCount), [0, 250, 250, 0], 'those that are there already too');
+    engine.sweep(SYN_SENT_MS - 1);
+    assert.deepEqual([1, 2, 3, 4].map(zoneCount), [0, 250, 250, 0]);
+    auditEngine(engine.memory, engine.counters());
+  });
+}
+
 test('an emergency begins and ends once, not with every connection around its thresholds', () => {
   const engine = open({ emergency: { beginPercent: 90, endPercent: 70 } });
   const changes = () => {
