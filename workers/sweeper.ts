@@ -4,6 +4,7 @@
  * No rules live here: see src/engine/sweep.ts. Started by src/engine/engine.ts through Piscina.
  */
 import { wallClockMs } from '../src/engine/clock.js';
+import { EVENT } from '../src/engine/counters.js';
 import type { SweeperTask } from '../src/engine/engine.js';
 import { attachMemory, CONTROL } from '../src/engine/memory.js';
 import { createSweepCursor, isIdle, pauseMs, sweepStep } from '../src/engine/sweep.js';
@@ -17,6 +18,7 @@ export default function runSweeper(task: SweeperTask): void {
   Atomics.add(control, CONTROL.READY, 1); // counts this worker in
   const isStopping = () => Atomics.load(control, CONTROL.STOP) === 1; // orders nothing
   while (!isStopping()) {
+    tracker.counts[EVENT.sweepWakes]++;
     const seen = Atomics.load(control, CONTROL.SWEEP_WAKE); // before the pass: what wakes during it is not lost
     const timeMs = () => (control[CONTROL.IS_WALL_CLOCK] === 1 ? wallClockMs() : 0);
     if (!isIdle(tracker)) {

@@ -29,8 +29,13 @@ const EVENTS = [
   ['emergenciesEnded', 'times it ended'],
   ['regionSwitches', 'times a batch had to change to the lock of another region'],
   ['portMapsMissing', 'crowded choices under NAT that got no map of used ports, and so no more than the tries of OVS'],
+  ['lockWaits', 'times a thread had to wait for the lock of a region'],
+  ['lockWaitMs', 'milliseconds that such waits took'],
+  ['longestLockWaitMs', 'longest of them, in milliseconds'],
+  ['sweepWakes', 'times the sweeper woke up'],
   ['sweepSteps', 'steps of the sweeper that looked at records'],
   ['sweepRecords', 'records that the sweeper looked at'],
+  ['sweepLocks', 'times the sweeper took a lock'],
   ['sweepLockMs', 'milliseconds for which the sweeper held locks'],
   ['sweepLongestLockMs', 'longest time for which the sweeper held a lock, in milliseconds'],
   ['ipv4FragmentsAccepted', 'fragments of IPv4 that were held'],
@@ -61,7 +66,7 @@ export const REASON_COUNTS_AT = EVENTS.length;
 export const COUNTER_ROW = Math.ceil((EVENTS.length + REASON_COUNT) / 8) * 8;
 
 /** Events that are a maximum rather than a sum. */
-const MAXIMA: ReadonlySet<number> = new Set([EVENT.sweepLongestLockMs]);
+const MAXIMA: ReadonlySet<number> = new Set([EVENT.longestLockWaitMs, EVENT.sweepLongestLockMs]);
 
 export interface Counters {
   readonly events: Readonly<Record<EventName, number>>;

@@ -30,7 +30,7 @@ import { ReleasedPackets } from './released.js';
 import { attachRing, createRing, PATIENCE, type Ring, type RingHandle, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
-import { readSweepTimes, type SweepTimes } from './sweep.js';
+import { readSweepHistograms, readSweepTimes, type SweepHistograms, type SweepTimes } from './sweep.js';
 import { createTopMemory, readTop, type TopEntry, type TopQuery } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
@@ -320,6 +320,11 @@ export class Engine {
   /** How long the sweeper's steps took, and how late it freed what had ended. */
   sweepTimes(): SweepTimes {
     return readSweepTimes(this.memory);
+  }
+
+  /** The same as histograms. */
+  sweepHistograms(): SweepHistograms {
+    return readSweepHistograms(this.memory);
   }
 
   /** Tells the caller of the beginning and the end of each emergency, until the engine is closed. */

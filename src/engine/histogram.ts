@@ -67,18 +67,41 @@ export function readHistograms(buffer: SharedArrayBuffer): Quantiles {
   return sumHistograms(new Float64Array(buffer));
 }
 
-/** Adds up rows that lie one behind the other. */
-export function sumHistograms(rows: Float64Array): Quantiles {
+/** Counts of all rows that lie one behind the other. */
+function totalOf(rows: Float64Array): Float64Array {
   const total = new Float64Array(BUCKETS);
-  let longestMs = 0;
   for (let at = 0; at < rows.length; at += HISTOGRAM_ROW) {
     for (let bucket = 0; bucket < BUCKETS; bucket++) total[bucket] += rows[at + bucket];
-    longestMs = Math.max(longestMs, rows[at + LONGEST]);
   }
+  return total;
+}
+
+/** Adds up rows that lie one behind the other. */
+export function sumHistograms(rows: Float64Array): Quantiles {
+  const total = totalOf(rows);
+  let longestMs = 0;
+  for (let at = 0; at < rows.length; at += HISTOGRAM_ROW) longestMs = Math.max(longestMs, rows[at + LONGEST]);
   const count = total.reduce((sum, part) => sum + part, 0);
   const max = longestMs * 1000;
   const quantile = (share: number) => Math.min(max, quantileNs(total, count, share) / 1000);
   return { count, p50: quantile(0.5), p99: quantile(0.99), p999: quantile(0.999), max };
+}
+
+/** Durations from `from` on, and below `below`, in microseconds; the last bucket has no end but says one. */
+export interface Bucket {
+  readonly from: number;
+  readonly below: number;
+  readonly count: number;
+}
+
+/** The buckets of rows that lie one behind the other, the shortest durations first; empty ones are left out. */
+export function bucketsOf(rows: Float64Array): Bucket[] {
+  const buckets: Bucket[] = [];
+  totalOf(rows).forEach((count, bucket) => {
+    const from = bucket === 0 ? 0 : bucketEnd(bucket - 1) / 1000;
+    if (count > 0) buckets.push({ from, below: bucketEnd(bucket) / 1000, count });
+  });
+  return buckets;
 }
 
 /** A duration that `share` of all do not exceed. */

@@ -6,10 +6,11 @@
  * region does the rest. Until then the entry names a record that is dead or another's, which every lookup notices,
  * because it compares the key under the lock of the record's region.
  *
- * Imports region, tracker, nat/used-ports, sharedarraybuffer-hashmap. Imported by engine/ and control/.
+ * Imports counters, region, tracker, nat/used-ports, sharedarraybuffer-hashmap. Imported by engine/ and control/.
  */
 import { clearUsedLocked } from '../nat/used-ports.js';
-import { leaveLocked, lockRegion, regionAt, unlockRegion } from '../sharedarraybuffer-hashmap/index.js';
+import { leaveLocked, lockFreeRegion, lockRegion, regionAt, unlockRegion } from '../sharedarraybuffer-hashmap/index.js';
+import { EVENT } from './counters.js';
 import { REGION_WORD } from './region.js';
 import { LEAVING_WORDS, NO_REGION, type Tracker } from './tracker.js';
 
@@ -20,11 +21,22 @@ import { LEAVING_WORDS, NO_REGION, type Tracker } from './tracker.js';
 export function holdRegion(tracker: Tracker, region: number): boolean {
   if (tracker.held === region) return true;
   leaveRegion(tracker);
-  if (!lockRegion(tracker.map, region, tracker.owner)) return false;
+  if (!lockFreeRegion(tracker.map, region, tracker.owner) && !waitForRegion(tracker, region)) return false;
   tracker.held = region;
   tracker.tcpCountsAt = regionAt(tracker.map, region) + REGION_WORD.TCP_STATES;
   tracker.latestMs[0] = 0;
   return true;
+}
+
+/** Waits for the lock of a region that somebody else holds, and notes for how long. */
+function waitForRegion({ map, owner, counts }: Tracker, region: number): boolean {
+  const startedMs = performance.now();
+  const isLocked = lockRegion(map, region, owner);
+  const waitedMs = performance.now() - startedMs;
+  counts[EVENT.lockWaits]++;
+  counts[EVENT.lockWaitMs] += waitedMs;
+  if (waitedMs > counts[EVENT.longestLockWaitMs]) counts[EVENT.longestLockWaitMs] = waitedMs;
+  return isLocked;
 }
 
 /** Frees the region that is held, if any, and leaves it the time of its latest packet: the sweeper goes by that. */

@@ -16,7 +16,15 @@ import { attachReassembly, createReassemblyMemory, type ReassemblyHandle } from 
 import { ReleasedPackets } from './released.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
-import { createSweepCursor, readSweepTimes, type SweepCursor, type SweepTimes, sweepAll } from './sweep.js';
+import {
+  createSweepCursor,
+  readSweepHistograms,
+  readSweepTimes,
+  type SweepCursor,
+  type SweepHistograms,
+  type SweepTimes,
+  sweepAll,
+} from './sweep.js';
 import { createTopMemory, readTop, type TopEntry, type TopQuery, TopSketches } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
@@ -77,6 +85,11 @@ export class LocalEngine {
   /** How long the steps of sweeps took, and how late they freed what had ended. */
   sweepTimes(): SweepTimes {
     return readSweepTimes(this.memory);
+  }
+
+  /** The same as histograms. */
+  sweepHistograms(): SweepHistograms {
+    return readSweepHistograms(this.memory);
   }
 
   /** Connections in the table, ended ones that no sweep has removed included. */

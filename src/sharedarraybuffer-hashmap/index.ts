@@ -21,7 +21,7 @@ export {
 } from './buckets.js';
 export { BUCKET_WORDS, LINE_WORDS, RECORD, REGION } from './layout.js';
 export { firstOfListLocked, joinListLocked, leaveListLocked, nextOfListLocked } from './list.js';
-export { lockOwner, lockRegion, takeOverLock, tryLockRegion, unlockRegion } from './lock.js';
+export { lockFreeRegion, lockOwner, lockRegion, takeOverLock, tryLockRegion, unlockRegion } from './lock.js';
 export {
   annexAt,
   attachMap,

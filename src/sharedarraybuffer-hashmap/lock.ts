@@ -36,12 +36,17 @@ const COURTESY_SPINS = 500;
  * @returns false when it stayed with others for two seconds: its holder is dead or stuck
  */
 export function lockRegion(map: SharedMap, region: number, owner: number): boolean {
+  return lockFreeRegion(map, region, owner) || waitForLock(map.words, regionAt(map, region), owner);
+}
+
+/** The same without a wait: takes the lock if it is free once those who wait for it have had some 5 µs to take it. */
+export function lockFreeRegion(map: SharedMap, region: number, owner: number): boolean {
   const { words } = map;
   const at = regionAt(map, region);
   const waiting = Atomics.load(words, at + WAITERS); // orders nothing: courtesy only
   if (waiting !== 0) letWaitersPass(words, at);
   const seen = Atomics.compareExchange(words, at + LOCK, FREE, owner); // acquires the region
-  return seen === FREE || waitForLock(words, at, owner);
+  return seen === FREE;
 }
 
 /** Takes the lock if it is free now. */

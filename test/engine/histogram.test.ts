@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
-import { createHistograms, histogramRow, readHistograms, recordDuration } from '../../src/engine/histogram.js';
+import {
+  bucketsOf,
+  createHistograms,
+  histogramRow,
+  readHistograms,
+  recordDuration,
+} from '../../src/engine/histogram.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 import { withSeed } from '../support/random.js';
 
@@ -31,6 +37,30 @@ test('quantiles are those of the durations, at most a sixteenth too high', () =>
 
 test('nothing recorded: all zero', () => {
   assert.deepEqual(readHistograms(createHistograms(2)), { count: 0, p50: 0, p99: 0, p999: 0, max: 0 });
+});
+
+test('buckets: each duration lies in one, a sixteenth wide at the most, and rows are added up', () => {
+  const buffer = createHistograms(2);
+  const durationsNs = [0, 1, 15, 16, 17, 31, 32, 1000, 1000, 12_345, 1_000_000, 999_999_999];
+  durationsNs.forEach((ns, index) => {
+    recordDuration(histogramRow(buffer, index % 2), ns / 1e6);
+  });
+  const buckets = bucketsOf(new Float64Array(buffer));
+  assert.equal(
+    buckets.reduce((sum, { count }) => sum + count, 0),
+    durationsNs.length,
+  );
+  for (const ns of durationsNs) {
+    const fitting = buckets.filter(({ from, below }) => from * 1000 <= ns + 0.5 && ns + 0.5 < below * 1000);
+    assert.equal(fitting.length, 1, `${ns} ns`);
+    const [{ from, below, count }] = fitting;
+    assert.ok((below - from) * 1000 <= Math.max(1, ns / 16) + 0.001, `${ns} ns: ${from} to ${below} µs`);
+    assert.ok(count >= durationsNs.filter(other => other === ns).length);
+  }
+  assert.deepEqual(
+    buckets.map(({ from }) => from),
+    buckets.map(({ from }) => from).sort((a, b) => a - b),
+  );
 });
 
 test('durations that are too long for the buckets, or none at all, are counted', () => {

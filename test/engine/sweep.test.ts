@@ -66,6 +66,38 @@ test('a step looks at 4096 records and removes 64 at the most, and a pass meets 
   }
   assert.deepEqual([before.sweepRecords, before.expired, engine.connectionCount], [FLOWS, FLOWS, 0]);
   assert.ok(steps >= FLOWS / 64);
+  assert.ok(before.sweepLocks >= FLOWS / 16, `${before.sweepLocks} locks: 16 records each at the most`);
+});
+
+test('the time that steps take and lags are there as histograms', () => {
+  const engine = new LocalEngine({ maxConnections: 1000 });
+  fill(engine, 1000, 0);
+  engine.sweep(UDP_MS + 1999);
+  const { stepUs, lagMs } = engine.sweepHistograms();
+  const countOf = (buckets: typeof lagMs) => buckets.reduce((sum, { count }) => sum + count, 0);
+  assert.equal(countOf(lagMs), 1000);
+  assert.equal(countOf(stepUs), engine.counters().events.sweepSteps);
+  // One ended each millisecond, the last one 1000 ms ago, the first 1999.
+  assert.ok(lagMs[0].from >= 1000 * (1 - 1 / 16) && (lagMs.at(-1)?.below ?? 0) <= 1999 * (1 + 1 / 16) + 1);
+  const before1500 = lagMs.filter(({ below }) => below <= 1500);
+  assert.ok(Math.abs(countOf(before1500) - 500) < 100, `${countOf(before1500)} of 500`);
+});
+
+test('who waits for a lock is known, and for how long', { timeout: 60_000 }, async () => {
+  const engine = await Engine.open({ shards: 1, maxConnections: 1000 });
+  try {
+    engine.defineAction({});
+    const { map } = engine.memory;
+    assert.ok(lockRegion(map, 0, 77));
+    const verdicts = engine.execute(someFlows(Date.now()));
+    await sleep(100);
+    unlockRegion(map, 0);
+    await verdicts;
+    const { lockWaits, lockWaitMs, longestLockWaitMs } = engine.counters().events;
+    assert.ok(lockWaits >= 1 && longestLockWaitMs > 50 && longestLockWaitMs <= lockWaitMs, `${longestLockWaitMs} ms`);
+  } finally {
+    await engine.close();
+  }
 });
 
 test('a pass over connections that live takes no lock', () => {
@@ -132,7 +164,9 @@ test('the sweeper leaves alone what ends later, and is there when it ends', asyn
     // They have a second and a half left.
     await engine.execute(someFlows(startMs - UDP_MS + 1500));
     await sleep(1000);
-    const { sweepRecords, expired } = engine.counters().events;
+    const { sweepRecords, sweepWakes, expired } = engine.counters().events;
+    // It wakes to find out when something ends, and then sleeps until that.
+    assert.ok(sweepWakes <= 5, `${sweepWakes} times awake in a second of passes every 5 ms`);
     assert.ok(sweepRecords <= 200, `${sweepRecords} looks at 100 records in a second of passes every 5 ms`);
     assert.equal(expired, 0);
     assert.ok(await emptied(engine, 10_000));
