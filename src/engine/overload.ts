@@ -74,6 +74,21 @@ export interface TimeoutFactors {
   adaptive: number;
   /** By whether there is an emergency. */
   emergency: number;
+  /** The zone that was asked last, and FLAGS of its policy then: most connections are in the zone of the one before. */
+  zone: number;
+  flags: number;
+}
+
+/** No zone's number. */
+const NO_ZONE = -1;
+
+export function createTimeoutFactors(): TimeoutFactors {
+  return { adaptive: 1, emergency: 1, zone: NO_ZONE, flags: 0 };
+}
+
+/** To be called now and then, so that what is changed in a policy counts. */
+export function forgetZone(factors: TimeoutFactors): void {
+  factors.zone = NO_ZONE;
 }
 
 /** Whether timeouts of any zone may be shrunk. */
@@ -96,9 +111,13 @@ export function readTimeoutFactors(memory: EngineMemory, factors: TimeoutFactors
  * @param factors what is left of timeouts: see readTimeoutFactors()
  */
 export function shortenedMs(tracker: Tracker, conn: number, factors: TimeoutFactors): number {
-  const { words, timeoutsMs, memory } = tracker;
+  const { words, timeoutsMs } = tracker;
   const key = words[conn + KEY];
-  const flags = policyFlagsOf(memory, zoneOf(key));
+  if (zoneOf(key) !== factors.zone) {
+    factors.zone = zoneOf(key);
+    factors.flags = policyFlagsOf(tracker.memory, factors.zone);
+  }
+  const { flags } = factors;
   if ((flags & (POLICY_ADAPTS | POLICY_EMERGENCY)) === 0) return 0;
   const protocol = trackerOf(protocolOf(key));
   const itsClass = listedClass(words, conn);

@@ -36,6 +36,8 @@ import { type Bucket, bucketsOf, type Quantiles, recordDuration, sumHistograms }
 import { holdRegion, leaveRegion } from './hold.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 import {
+  createTimeoutFactors,
+  forgetZone,
   isEmergency,
   isShrinking,
   noticeRoom,
@@ -96,7 +98,7 @@ export function createSweepCursor(map: SharedMap): SweepCursor {
     found: new Int32Array(REMOVE_RECORDS),
     dueMs: new Float64Array(map.regions * chunksOf(map)),
     earliestMs: Number.POSITIVE_INFINITY,
-    factors: { adaptive: 1, emergency: 1 },
+    factors: createTimeoutFactors(),
     isShrinking: false,
     shortestMs: 0,
     touched: 0,
@@ -132,6 +134,7 @@ export function sweepStep(tracker: Tracker, cursor: SweepCursor, wallMs: number)
     return false;
   }
   const startMs = performance.now();
+  forgetZone(cursor.factors);
   const chunk = chunkAt(cursor, map);
   const first = cursor.region * map.recordsPerRegion + 1 + cursor.done;
   const ahead = SCAN_RECORDS - (cursor.done % SCAN_RECORDS);
