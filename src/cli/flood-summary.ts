@@ -4,8 +4,8 @@
  * Imports line-writer, numbers, progress, section, engine/histogram, engine/top, flood/, ../reason. Imported by flood.
  */
 import type { Quantiles } from '../engine/histogram.js';
-import { TOP_BY } from '../engine/top.js';
-import type { Evicted, FloodReport } from '../flood/report.js';
+import { TOP_BY, TOP_OF, type TopBy, type TopOf } from '../engine/top.js';
+import type { Evicted, FloodReport, Hitter } from '../flood/report.js';
 import type { RunOptions, Stage } from '../flood/run.js';
 import { REASON, reasonMeaning } from '../reason.js';
 import type { LineWriter } from './line-writer.js';
@@ -70,6 +70,7 @@ export function printFlood(writer: LineWriter, report: FloodReport): void {
     ...hitterLines(report),
     ...section('time of a batch of up to 64 packets', quantileRows(report.batchLatencyUs)),
     ...section('time of a step of the sweeper', quantileRows(report.sweepStepUs)),
+    ...section('how late the sweeper removed what had ended', lagRows(report.sweepLagMs)),
     ...section('memory', memoryRows(report)),
   ];
   for (const line of lines) writer.text(`${line}\n`);
@@ -109,32 +110,49 @@ function connectionRows(report: FloodReport): string[][] {
     ...evictions,
     [formatCount(expired), 'expired'],
     [formatCount(replaced), 'replaced by a new connection with the same addresses and ports'],
+    ...emergencyRows(report),
     ...(report.expectations > 0 ? [[formatCount(report.expectations), 'expectations announced']] : []),
     [formatCount(connections), `in the table at the end, ${formatShare(connections, maxConnections)} of it`],
   ];
 }
 
+function emergencyRows({ emergencies: { begun, ended } }: FloodReport): string[][] {
+  return begun + ended === 0 ? [] : [[formatCount(begun), `emergencies began, ${formatCount(ended)} ended`]];
+}
+
+const TOP_TITLES = { new: 'new connections', packets: 'packets, about,' } as const satisfies Record<TopOf, string>;
+
 /** Those whose count is known well enough to stand out from what a sketch holds by chance. */
 function hitterLines({ top }: FloodReport): string[] {
   if (top === null) return [];
-  return TOP_BY.flatMap(by => {
-    const rows = top.new[by]
-      .filter(({ least, most }) => least * 2 > most)
-      .map(({ name, least, most }) => [
-        formatCount(least),
-        least === most ? name : `${name}, at the most ${formatCount(most)}`,
-      ]);
-    const lines = rows.length > 0 ? rows : [[`no ${by} stands out`]];
-    return section(`new connections of this minute and the last, by ${by}`, lines);
-  });
+  return TOP_OF.flatMap(what => TOP_BY.flatMap(by => hitterSection(what, by, top[what][by])));
+}
+
+function hitterSection(what: TopOf, by: TopBy, hitters: readonly Hitter[]): string[] {
+  const rows = hitters
+    .filter(({ least, most }) => least * 2 > most)
+    .map(({ name, least, most }) => [
+      formatCount(least),
+      least === most ? name : `${name}, at the most ${formatCount(most)}`,
+    ]);
+  const lines = rows.length > 0 ? rows : [[`no ${by} stands out`]];
+  return section(`${TOP_TITLES[what]} of this minute and the last, by ${by}`, lines);
 }
 
 /** Nothing where nothing was measured. */
 function quantileRows(quantiles: Quantiles | null): string[][] {
   if (quantiles === null || quantiles.count === 0) return [];
-  const { p50, p99, p999, max } = quantiles;
-  const row = (us: number, what: string) => [`${us.toFixed(1)} µs`, what];
-  return [row(p50, 'p50'), row(p99, 'p99'), row(p999, 'p99.9'), row(max, 'longest')];
+  return rowsOf(quantiles, us => `${us.toFixed(1)} µs`);
+}
+
+function rowsOf({ p50, p99, p999, max }: Quantiles, format: (value: number) => string): string[][] {
+  const names = ['p50', 'p99', 'p99.9', 'longest'];
+  return [p50, p99, p999, max].map((value, index) => [format(value), names[index]]);
+}
+
+/** Nothing where nothing has ended. */
+function lagRows(lagMs: Quantiles): string[][] {
+  return lagMs.count === 0 ? [] : rowsOf(lagMs, formatDuration);
 }
 
 function memoryRows({ heapBytes, rssBytes }: FloodReport): string[][] {

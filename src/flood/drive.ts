@@ -26,6 +26,8 @@ const WAIT_MS = 50;
 const MOST_WAITS = 600;
 /** How long to pause when nothing is due, at a rate that is below what can be made. */
 const PAUSE_MS = 1;
+/** More than there are reasons. */
+const REASONS = 256;
 /** Beginning of virtual time: some day in 2001, so that a capture can say it. */
 const START_MS = 1_000_000_000_000;
 
@@ -46,6 +48,10 @@ export class Drive {
   /** Packets pushed, of the flood and of the sessions. */
   flooded = 0;
   attended = 0;
+  /** Times that there was no room for a packet until the shards had judged some. */
+  stalls = 0;
+  /** A sum over the verdicts of all packets in their order, those of the sessions included. */
+  verdicts = 0;
   /** Milliseconds of wall clock and of the packets' clock since the flood began. */
   tookMs = 0;
   clockMs = 0;
@@ -87,6 +93,8 @@ export class Drive {
     }
     await this.#settle();
     this.attended = 0;
+    this.stalls = 0;
+    this.verdicts = 0;
   }
 
   /** Floods, then waits for the last verdicts. @throws as open() */
@@ -186,8 +194,13 @@ export class Drive {
     while (!this.#target.tryPush(length, this.#nowMs, action, cookie)) this.#makeRoom();
   }
 
-  /** Waits until at least one verdict is collected. */
   #makeRoom(): void {
+    this.stalls++;
+    this.#awaitVerdict();
+  }
+
+  /** Waits until at least one verdict is collected. */
+  #awaitVerdict(): void {
     for (let waits = 0; waits < MOST_WAITS; waits++) {
       if (this.#collect() > 0) return;
       this.#target.wait(WAIT_MS);
@@ -200,6 +213,7 @@ export class Drive {
   }
 
   readonly #onVerdict = (words: Int32Array, at: number): void => {
+    this.verdicts = (Math.imul(this.verdicts, 31) + words[at + STATE] * REASONS + words[at + REASON]) | 0;
     const cookie = words[at + COOKIE];
     if (cookie === NO_SESSION) return;
     this.judge.check(cookie, words[at + STATE], words[at + REASON], words[at + CONNECTION]);
@@ -207,7 +221,7 @@ export class Drive {
 
   async #settle(): Promise<void> {
     while (this.#target.pending > 0) {
-      this.#makeRoom();
+      this.#awaitVerdict();
       await this.#turnIfDue();
     }
   }

@@ -56,6 +56,12 @@ export interface FloodReport {
   /** Packets judged, of the flood and of the sessions, and how many million of them per second of wall time. */
   readonly packets: number;
   readonly mpps: number;
+  /** Those of the sessions among them. */
+  readonly establishedPackets: number;
+  /** A sum over all verdicts in the order of the packets, in hexadecimal: equal for runs in which all are equal. */
+  readonly verdicts: string;
+  /** Times that the flood had to wait because a ring was full; in virtual time with one shard the batch that is judged. */
+  readonly stalls: number;
   readonly created: number;
   /** New connections refused, and why. */
   readonly refused: number;
@@ -72,6 +78,10 @@ export interface FloodReport {
   readonly establishedEvicted: number;
   readonly establishedMisjudged: number;
   readonly batchLatencyUs: Quantiles | null;
+  /** Times that an emergency began, and ended. */
+  readonly emergencies: { readonly begun: number; readonly ended: number };
+  /** Longest time that a thread waited for a lock, in microseconds. */
+  readonly longestLockWaitUs: number;
   /** Steps of the sweeper, and how late it removed what had ended, in milliseconds. */
   readonly sweepStepUs: Quantiles;
   readonly sweepLagMs: Quantiles;

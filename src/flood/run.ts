@@ -197,8 +197,9 @@ export class FloodRun {
 
   #report(start: Usage, end: Usage): FloodReport {
     const { kind, seed, shards, clock, profile, maxConnections, established, tracksTop } = this.#options;
-    const { clockMs, tookMs, judge, flooded, attended } = this.#drive;
-    const counted = new Progressed(this.#before, this.#flooded.counters());
+    const { clockMs, tookMs, judge, flooded, attended, verdicts, stalls } = this.#drive;
+    const counters = this.#flooded.counters();
+    const counted = new Progressed(this.#before, counters);
     const refusals = counted.refusals();
     const packets = flooded + attended;
     const { stepUs, lagMs } = this.#flooded.sweepTimes();
@@ -214,6 +215,9 @@ export class FloodRun {
       isInterrupted: this.#isInterrupted,
       packets,
       mpps: tookMs > 0 ? packets / tookMs / 1000 : 0,
+      establishedPackets: attended,
+      verdicts: (verdicts >>> 0).toString(16).padStart(8, '0'),
+      stalls,
       created: counted.event('created'),
       refused: refusals.total,
       refusedBy: refusals.by,
@@ -226,6 +230,8 @@ export class FloodRun {
       establishedEvicted: judge.lost,
       establishedMisjudged: judge.misjudged,
       batchLatencyUs: this.#flooded.latency() ?? null,
+      emergencies: { begun: counted.event('emergenciesBegun'), ended: counted.event('emergenciesEnded') },
+      longestLockWaitUs: counters.events.longestLockWaitMs * 1000,
       sweepStepUs: stepUs,
       sweepLagMs: lagMs,
       expectations: counted.event('expectations'),

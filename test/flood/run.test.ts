@@ -37,7 +37,8 @@ async function floodOf(options: Partial<RunOptions>): Promise<FloodReport> {
 
 /** What two runs must have in common: all but how long they took and what memory the process had. */
 function repeatable(report: FloodReport): Partial<FloodReport> {
-  const { tookSeconds, mpps, batchLatencyUs, sweepStepUs, heapBytes, rssBytes, minutes, ...rest } = report;
+  const { tookSeconds, mpps, batchLatencyUs, longestLockWaitUs, sweepStepUs, heapBytes, rssBytes, minutes, ...rest } =
+    report;
   return rest;
 }
 
@@ -57,6 +58,7 @@ for (const kind of FLOOD_KINDS) {
       assert.equal(first.created + RUN.established - first.expired - first.replaced - evicted, first.connections);
       const judged = Object.values(first.reasons).reduce((sum, count) => sum + count, 0);
       assert.equal(judged, first.packets);
+      assert.equal(first.establishedPackets, seconds * 2 * RUN.established);
       assert.deepEqual(repeatable(await floodOf(options)), repeatable(first));
     });
   }
@@ -76,6 +78,17 @@ test('syn, profile ovs: the table is full, the rest is refused', async () => {
   assert.equal(report.connections, RUN.maxConnections);
   assert.equal(report.refused, RUN.rate * RUN.seconds - (RUN.maxConnections - RUN.established));
   assert.equal(report.refusedBy['table-full'], report.refused);
+});
+
+test('another seed: other verdicts', async () => {
+  const reports = await Promise.all([1, 2].map(seed => floodOf({ kind: 'mixed', seed })));
+  assert.notEqual(reports[0].verdicts, reports[1].verdicts);
+});
+
+test('emergencies are counted', async () => {
+  const { emergencies } = await floodOf({});
+  assert.ok(emergencies.begun >= 1 && emergencies.begun - emergencies.ended <= 1, JSON.stringify(emergencies));
+  assert.deepEqual((await floodOf({ profile: 'ovs' })).emergencies, { begun: 0, ended: 0 });
 });
 
 test('one source: it is known for what it does', async () => {
