@@ -10,6 +10,15 @@ import { attachMemory, CONTROL } from '../src/engine/memory.js';
 import { createSweepCursor, isIdle, pauseMs, sweepStep } from '../src/engine/sweep.js';
 import { createTracker } from '../src/engine/tracker.js';
 
+/**
+ * How long to work at a time, and to rest then. A thread that sleeps of its own accord is hardly ever stopped by the system
+ * in the middle of something, and one that is stopped while it holds a lock has packets wait for milliseconds.
+ */
+const BURST_MS = 0.2;
+const REST_MS = 0.2;
+
+const rest = new Int32Array(new SharedArrayBuffer(4));
+
 export default function runSweeper(task: SweeperTask): void {
   const memory = attachMemory(task.memory);
   const { control } = memory;
@@ -22,7 +31,12 @@ export default function runSweeper(task: SweeperTask): void {
     const seen = Atomics.load(control, CONTROL.SWEEP_WAKE); // before the pass: what wakes during it is not lost
     const timeMs = () => (control[CONTROL.IS_WALL_CLOCK] === 1 ? wallClockMs() : 0);
     if (!isIdle(tracker)) {
-      while (sweepStep(tracker, cursor, timeMs()) && !isStopping()) {}
+      let restedMs = performance.now();
+      while (sweepStep(tracker, cursor, timeMs()) && !isStopping()) {
+        if (performance.now() - restedMs < BURST_MS) continue;
+        Atomics.wait(rest, 0, 0, REST_MS); // a pause, nobody changes the word
+        restedMs = performance.now();
+      }
     }
     if (!isStopping()) Atomics.wait(control, CONTROL.SWEEP_WAKE, seen, pauseMs(tracker, cursor, timeMs()));
   }

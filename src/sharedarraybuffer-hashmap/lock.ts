@@ -11,7 +11,8 @@
  * lock for a few nanoseconds between batches, does not starve the sweeper.
  *
  * All waits are bounded: a thread that does not get the lock within about WAIT_ROUNDS × WAIT_MS is told so. Being woken
- * and finding the lock taken again is no such round: it takes microseconds, and its holder lives.
+ * and finding the lock taken again is no such round: it takes microseconds, and its holder lives. Who is woken looks for
+ * a while before it sleeps again, since the holder may take the lock and free it many times until the next wake arrives.
  *
  * Imports layout, map. Imported by engine/ through index.ts.
  */
@@ -112,6 +113,7 @@ function sleepForLock(words: Int32Array, at: number, owner: number): boolean {
     const seen = Atomics.compareExchange(words, at + LOCK, FREE, owner); // acquires the region
     if (seen === FREE) return true;
     if (Atomics.wait(words, at + LOCK, seen, WAIT_MS) === 'timed-out') rounds++;
+    else if (spinForLock(words, at, owner)) return true;
   }
   return false;
 }
