@@ -1,97 +1,76 @@
 /**
- * What a packet of a flood costs the engine: UDP whose tuples are spread by chance, and UDP whose tuples collide, family
- * by family, in a full table that evicts. Only judging is timed; the ratio is to be below 1.5.
+ * The program behind `npm run bench:floods`: what floods may do to an engine, point by point, each with its limit and
+ * whether it is kept. It exits with 1 when one is not.
  *
- * Rounds of all floods take turns, so that a disturbance hits all of them. Each flood has an engine of its own, filled
- * before.
+ * | point        | what                                                                                           |
+ * |--------------|------------------------------------------------------------------------------------------------|
+ * | 1            | 10,000 sessions under a SYN flood at full speed: 2 minutes of virtual time, 1 of wall time     |
+ * | 2            | the same under UDP, fragments, ICMP errors and tuples that collide; what the last ones cost    |
+ * | 3            | a million connections end within a second while a million packets per second pass              |
+ * | 4            | one seed twice                                                                                 |
+ * | 5            | memory over ten minutes                                                                        |
+ * | `generators` | every kind fills a ring faster than a shard judges                                             |
  *
- * Imports machine, statistics, engine/, flood/. Run by `npm run bench:floods`.
+ * `--points 1,3` picks some, `--minutes N` is for point 5, `--quick` takes a tenth of the time for points 1 and 2.
+ *
+ * Imports flood-points, machine. Nobody imports it.
  */
-import { PacketBatch } from '../src/engine/batch.js';
-import { LocalEngine } from '../src/engine/local.js';
-import { COLLISIONS, Collide } from '../src/flood/collide.js';
-import type { FloodOptions, Generator } from '../src/flood/generator.js';
-import { FLOODS } from '../src/flood/kinds.js';
-import { watchedHomes } from '../src/flood/watched.js';
-import { describeMachine } from './machine.js';
-import { figureOf } from './statistics.js';
+import { parseArgs } from 'node:util';
+import {
+  costOfCollisions,
+  type Finding,
+  flatMemory,
+  fullRings,
+  millionExpiring,
+  sameSeedTwice,
+  sessionsUnderFlood,
+} from './flood-points.js';
+import { currentCommit, describeMachine } from './machine.js';
 
-const CONNECTIONS = 200_000;
-const BATCH = 32;
-const ROUNDS = 15;
-const ROUND_PACKETS = 100_000;
-/** Enough to fill the table and have it evict, whatever part of the tuples comes again. */
-const FILL_PACKETS = 400_000;
-const NS_PER_MS = 1e6;
-const FRAME_BYTES = 64;
+const VIRTUAL_SECONDS = 120;
+const WALL_SECONDS = 60;
+const QUICK = 10;
+const QUICK_LOOK_MS = 1000;
+const RING_SECONDS = 2;
 
-class Subject {
-  readonly name: string;
-  readonly times: number[] = [];
-  readonly #engine: LocalEngine;
-  readonly #generator: Generator;
-  readonly #batch = new PacketBatch(BATCH, BATCH * FRAME_BYTES);
-  #packets = 0;
+const { values } = parseArgs({
+  options: {
+    points: { type: 'string', default: '1,2,3,4,5,generators' },
+    minutes: { type: 'string', default: '10' },
+    quick: { type: 'boolean', default: false },
+  },
+});
+const minutes = Number(values.minutes);
+if (!Number.isInteger(minutes) || minutes < 2)
+  throw new Error(`--minutes must be a whole number from 2 on: ${minutes}`);
 
-  constructor(name: string, create: (options: FloodOptions) => Generator) {
-    this.name = name;
-    const table = { maxConnections: CONNECTIONS, maxIpv6Connections: 0, seed: 1 };
-    this.#engine = new LocalEngine({ ...table, profile: 'resilient' });
-    this.#engine.defineAction({});
-    this.#generator = create({
-      seed: 1,
-      family: 4,
-      sources: 'uniform',
-      destinations: 'one',
-      ports: 'uniform',
-      sizes: [],
-      zones: 1,
-      homeOf: watchedHomes(this.#engine.memory, 4),
-    });
-  }
+const [virtualSeconds, wallSeconds] = [VIRTUAL_SECONDS, WALL_SECONDS].map(s => (values.quick ? s / QUICK : s));
+const lookMs = values.quick ? QUICK_LOOK_MS : undefined;
 
-  /** @returns nanoseconds of judging per packet */
-  run(packets: number): number {
-    const batch = this.#batch;
-    let ms = 0;
-    for (let done = 0; done < packets; done += BATCH) {
-      batch.clear();
-      for (let count = 0; count < BATCH; count++) {
-        const { length } = this.#generator;
-        this.#generator.write(batch.frames, batch.tryReserve(length));
-        // A million packets per second.
-        batch.addReserved(length, 0, 0, 1000 + this.#packets++ / 1000, 0, 0);
-      }
-      const startedMs = performance.now();
-      this.#engine.execute(batch);
-      ms += performance.now() - startedMs;
-    }
-    return (ms * NS_PER_MS) / packets;
-  }
+const POINTS: Readonly<Record<string, () => AsyncIterable<Finding> | Iterable<Finding> | Promise<Iterable<Finding>>>> =
+  {
+    1: () => sessionsUnderFlood(['syn'], virtualSeconds, wallSeconds, lookMs),
+    2: async function* () {
+      yield* sessionsUnderFlood(['udp', 'frag', 'icmp-error', 'collide'], virtualSeconds, wallSeconds, lookMs);
+      yield* costOfCollisions();
+    },
+    3: millionExpiring,
+    4: sameSeedTwice,
+    5: () => flatMemory(minutes),
+    generators: () => fullRings(RING_SECONDS),
+  };
 
-  get counts(): { created: number; refused: number } {
-    const { events, reasons } = this.#engine.counters();
-    const { none: judged = 0 } = reasons;
-    return { created: events.created, refused: events.packets - judged };
-  }
-}
-
-const subjects = [
-  new Subject('udp', options => FLOODS.udp.create(options)),
-  new Subject('collide', options => new Collide(options)),
-  ...COLLISIONS.map(family => new Subject(`  ${family}`, options => new Collide(options, [family]))),
-];
-for (const subject of subjects) subject.run(FILL_PACKETS);
-for (let round = 0; round < ROUNDS; round++) {
-  for (const subject of subjects) subject.times.push(subject.run(ROUND_PACKETS));
-}
 const { cpu, cores } = describeMachine();
-console.log(`${cpu}, ${cores} processors, Node ${process.version}`);
-console.log(`${CONNECTIONS} connections, full, profile resilient, batches of ${BATCH}, median of ${ROUNDS} rounds`);
-const [udp] = subjects.map(subject => figureOf(subject.times).median);
-for (const subject of subjects) {
-  const { median, least } = figureOf(subject.times);
-  const { created, refused } = subject.counts;
-  const figures = `${median.toFixed(0).padStart(5)} ns  least ${least.toFixed(0).padStart(5)}  ${(median / udp).toFixed(2)} of udp`;
-  console.log(`${subject.name.padEnd(9)} ${figures}  ${created} created, ${refused} refused`);
+console.log(`${cpu}, ${cores} processors, Node ${process.version}, commit ${currentCommit() ?? 'unknown'}`);
+let missed = 0;
+for (const point of values.points.split(',')) {
+  if (!Object.hasOwn(POINTS, point)) throw new Error(`--points: there is no point ${point}`);
+  for await (const { what, found, limit, isKept } of await POINTS[point]()) {
+    if (!isKept) missed++;
+    console.log(`${isKept ? 'kept  ' : 'MISSED'} ${point}  ${what}`);
+    console.log(`          ${found}`);
+    console.log(`          limit: ${limit}`);
+  }
 }
+console.log(missed === 0 ? 'all kept' : `${missed} missed`);
+if (missed > 0) process.exitCode = 1;
