@@ -34,7 +34,7 @@ const BURST = 128;
 const LEAST_STALLED = 0.5;
 const GROWTH_US = 100;
 const WAIT_US = 1000;
-const STORMS = 3;
+const STORMS = 5;
 
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 

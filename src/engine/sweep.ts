@@ -75,6 +75,8 @@ export interface SweepCursor {
   /** Records of the region looked at so far, or passed over. */
   done: number;
   readonly found: Int32Array;
+  /** How late those were, in milliseconds, that were removed under the lock that is held. */
+  readonly lagsMs: Float64Array;
   /** By region and chunk: before this time, in milliseconds, nothing in it ends. */
   readonly dueMs: Float64Array;
   /** The earliest end seen so far in the chunk at hand. */
@@ -96,6 +98,7 @@ export function createSweepCursor(map: SharedMap): SweepCursor {
     region: 0,
     done: 0,
     found: new Int32Array(REMOVE_RECORDS),
+    lagsMs: new Float64Array(LOCKED_RECORDS),
     dueMs: new Float64Array(map.regions * chunksOf(map)),
     earliestMs: Number.POSITIVE_INFINITY,
     factors: createTimeoutFactors(),
@@ -223,6 +226,7 @@ function removeFew(tracker: Tracker, cursor: SweepCursor, from: number, end: num
   const lockedMs = performance.now();
   let zone = NO_ZONE;
   let removed = 0;
+  let late = 0;
   for (let index = from; index < end; index++) {
     const record = cursor.found[index];
     if (!isLive(map, record)) continue;
@@ -231,7 +235,7 @@ function removeFew(tracker: Tracker, cursor: SweepCursor, from: number, end: num
       cursor.earliestMs = Math.min(cursor.earliestMs, endsMs);
       continue;
     }
-    recordDuration(tracker.sweepLags, Math.max(0, nowMs - endsMs) * LAG_SCALE);
+    cursor.lagsMs[late++] = Math.max(0, nowMs - endsMs);
     const itsZone = zoneOf(tracker.words[recordAt(map, record) + KEY]);
     if (itsZone !== zone) {
       countOut(tracker, zone, removed);
@@ -244,6 +248,7 @@ function removeFew(tracker: Tracker, cursor: SweepCursor, from: number, end: num
   countOut(tracker, zone, removed);
   const heldMs = performance.now() - lockedMs;
   leaveRegion(tracker);
+  for (let index = 0; index < late; index++) recordDuration(tracker.sweepLags, cursor.lagsMs[index] * LAG_SCALE);
   counts[EVENT.sweepLocks]++;
   counts[EVENT.sweepLockMs] += heldMs;
   if (heldMs > counts[EVENT.sweepLongestLockMs]) counts[EVENT.sweepLongestLockMs] = heldMs;
