@@ -85,6 +85,19 @@ test('timing: what is kept begins in few places of those that a hash with a secr
   assert.ok(homes.size <= 20, `${homes.size} places`);
 });
 
+test('timing: where tuples are thickest is where they are kept', () => {
+  const homeOf = (src: number, _dst: number, ports: number) => {
+    const mixed = Math.imul(src ^ 0x1234567, 0x9e3779b1) ^ Math.imul(ports ^ 0x7654321, 0x85ebca6b);
+    const place = (mixed ^ (mixed >>> 15)) & 0xffff;
+    // A sixteenth of all in 64 places, the rest in 65,536.
+    return mixed >>> 28 === 5 ? 30_000 + (place & 63) : place;
+  };
+  for (const { src, dst, ports } of tuplesOf(new Collide({ ...OPTIONS, homeOf }, ['timing']), 5000)) {
+    const home = homeOf(src, dst, ports);
+    assert.ok(home >= 30_000 && home < 30_064, `${home}`);
+  }
+});
+
 test('without an engine to watch the other families take turns', () => {
   const tuples = tuplesOf(new Collide(OPTIONS), 3000);
   const equal = tuples.filter(({ src, dst }) => src === dst).length;
