@@ -1,14 +1,13 @@
 /**
  * The promises about floods, one function each: what was found, what the limit is, and whether it is kept.
  *
- * Imports cost, machine, storm, flood/. Imported by floods.
+ * Imports cost, observed, storm, flood/. Imported by floods.
  */
-import { readFileSync } from 'node:fs';
-import { FLOOD_KINDS, FLOODS, type FloodKind } from '../src/flood/kinds.js';
-import { type FloodReport, type Usage, usageNow } from '../src/flood/report.js';
-import { FloodRun, type RunOptions } from '../src/flood/run.js';
+import { FLOOD_KINDS, type FloodKind } from '../src/flood/kinds.js';
+import type { FloodReport } from '../src/flood/report.js';
+import { FloodRun } from '../src/flood/run.js';
 import { measureCosts } from './cost.js';
-import { collectGarbage } from './machine.js';
+import { floodOptions, type Look, observe } from './observed.js';
 import { measureStorm, type Storm } from './storm.js';
 
 export interface Finding {
@@ -18,9 +17,6 @@ export interface Finding {
   readonly isKept: boolean;
 }
 
-const SESSIONS = 10_000;
-const TABLE = 200_000;
-const VIRTUAL_RATE = 1_000_000;
 const MIB = 2 ** 20;
 /** Between two looks at the memory, and those that are left out: until then code is compiled and pages are touched. */
 const LOOK_MS = 5000;
@@ -42,49 +38,6 @@ const WAIT_US = 1000;
 const STORMS = 5;
 
 const grouped = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
-
-function optionsOf(kind: FloodKind, clock: 'wall' | 'virtual', seconds: number): RunOptions {
-  return {
-    kind,
-    clock,
-    seconds,
-    packets: Number.POSITIVE_INFINITY,
-    rate: clock === 'virtual' ? VIRTUAL_RATE : Number.POSITIVE_INFINITY,
-    established: SESSIONS,
-    maxConnections: TABLE,
-    profile: 'resilient',
-    tracksTop: true,
-    shards: 1,
-    seed: 1,
-    family: 4,
-    sources: 'uniform',
-    destinations: 'one',
-    ports: FLOODS[kind].ports,
-    sizes: [],
-    zones: 64,
-  };
-}
-
-interface Look extends Usage {
-  /** Resident memory that is no file's: heaps, tables, stacks, code that was compiled. */
-  readonly ownBytes: number;
-}
-
-/** Memory in use after a collection. */
-function lookAtMemory(): Look {
-  collectGarbage();
-  const [, kib] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-  return { ...usageNow(), ownBytes: Number(kib) * 1024 };
-}
-
-/** A flood, and the memory that was in use after each `lookMs` of wall time. */
-async function observe(options: RunOptions, lookMs: number) {
-  const looks: Look[] = [];
-  const run = await FloodRun.open(options, ({ elapsedMs }) => {
-    if (elapsedMs >= (looks.length + 1) * lookMs) looks.push(lookAtMemory());
-  });
-  return { report: await run.run(), looks };
-}
 
 function memoryText({ heapBytes, ownBytes, rssBytes }: Look): string {
   const [heap, own, resident] = [heapBytes, ownBytes, rssBytes].map(bytes => (bytes / MIB).toFixed(1));
@@ -152,7 +105,7 @@ export async function* sessionsUnderFlood(
       ['virtual', virtualSeconds],
       ['wall', wallSeconds],
     ] as const) {
-      const { report, looks } = await observe(optionsOf(kind, clock, seconds), lookMs);
+      const { report, looks } = await observe(kind, clock, seconds, lookMs);
       const what = `${kind}, ${seconds} s of ${clock} time`;
       yield sessionsFinding(what, report);
       yield sumFinding(what, report);
@@ -225,7 +178,7 @@ export async function sameSeedTwice(): Promise<Finding[]> {
   for (const kind of FLOOD_KINDS) {
     const runs: FloodReport[] = [];
     for (let count = 0; count < 2; count++) {
-      runs.push(await (await FloodRun.open(optionsOf(kind, 'virtual', 1))).run());
+      runs.push(await (await FloodRun.open(floodOptions(kind, 'virtual', 1))).run());
     }
     packets += runs[0].packets;
     if (kind === 'mixed') sums = runs.map(({ verdicts }) => verdicts).join(' and ');
@@ -244,7 +197,7 @@ export async function sameSeedTwice(): Promise<Finding[]> {
 /** Point 5: a SYN flood for so many minutes of wall time, at least two. */
 export async function flatMemory(minutes: number): Promise<Finding[]> {
   // A second more, so that the last minute is over when it ends.
-  const { report, looks } = await observe(optionsOf('syn', 'wall', minutes * 60 + 1), 60_000);
+  const { report, looks } = await observe('syn', 'wall', minutes * 60 + 1, 60_000);
   const what = `syn, ${minutes} minutes of wall time`;
   return [sessionsFinding(what, report), memoryFinding(what, looks, 0, look => `minute ${look + 1}:`)];
 }
@@ -252,7 +205,7 @@ export async function flatMemory(minutes: number): Promise<Finding[]> {
 /** Of every kind: whether one thread fills the ring of a shard faster than that judges. */
 export async function* fullRings(seconds: number): AsyncGenerator<Finding> {
   for (const kind of FLOOD_KINDS) {
-    const { packets, mpps, stalls } = await (await FloodRun.open(optionsOf(kind, 'wall', seconds))).run();
+    const { packets, mpps, stalls } = await (await FloodRun.open(floodOptions(kind, 'wall', seconds))).run();
     const stalled = stalls / (packets / BURST);
     yield {
       what: `${kind}: the ring is full`,
