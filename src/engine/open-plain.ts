@@ -118,6 +118,7 @@ export function openPlainRows(
   if (candidates === 0 || !isPlainOpening(tracker, action)) return from;
   const zone = actions[action + A_ZONE];
   const wanted = Math.min(candidates, freeConnections(memory, zone));
+  if (wanted === 0) return from;
   const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY]);
   // Others may have been faster: judgePacket() takes the packets one by one then.
   if (next > from && reserveConnections(memory, zone, next - from) !== NO_REASON) {
