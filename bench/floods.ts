@@ -1,6 +1,6 @@
 /**
  * The program behind `npm run bench:floods`: what floods may do to an engine, point by point, each with its limit and
- * whether it is kept. It exits with 1 when one is not.
+ * whether it is kept. It exits with 1 when one is not, with 2 for wrong usage.
  *
  * | point        | what                                                                                           |
  * |--------------|------------------------------------------------------------------------------------------------|
@@ -33,44 +33,81 @@ const QUICK = 10;
 const QUICK_LOOK_MS = 1000;
 const RING_SECONDS = 2;
 
-const { values } = parseArgs({
-  options: {
-    points: { type: 'string', default: '1,2,3,4,5,generators' },
-    minutes: { type: 'string', default: '10' },
-    quick: { type: 'boolean', default: false },
-  },
-});
-const minutes = Number(values.minutes);
-if (!Number.isInteger(minutes) || minutes < 2)
-  throw new Error(`--minutes must be a whole number from 2 on: ${minutes}`);
-
-const [virtualSeconds, wallSeconds] = [VIRTUAL_SECONDS, WALL_SECONDS].map(s => (values.quick ? s / QUICK : s));
-const lookMs = values.quick ? QUICK_LOOK_MS : undefined;
-
-const POINTS: Readonly<Record<string, () => AsyncIterable<Finding> | Iterable<Finding> | Promise<Iterable<Finding>>>> =
-  {
-    1: () => sessionsUnderFlood(['syn'], virtualSeconds, wallSeconds, lookMs),
-    2: async function* () {
-      yield* sessionsUnderFlood(['udp', 'frag', 'icmp-error', 'collide'], virtualSeconds, wallSeconds, lookMs);
-      yield* costOfCollisions();
-    },
-    3: millionExpiring,
-    4: sameSeedTwice,
-    5: () => flatMemory(minutes),
-    generators: () => fullRings(RING_SECONDS),
-  };
-
-const { cpu, cores } = describeMachine();
-console.log(`${cpu}, ${cores} processors, Node ${process.version}, commit ${currentCommit() ?? 'unknown'}`);
-let missed = 0;
-for (const point of values.points.split(',')) {
-  if (!Object.hasOwn(POINTS, point)) throw new Error(`--points: there is no point ${point}`);
-  for await (const { what, found, limit, isKept } of await POINTS[point]()) {
-    if (!isKept) missed++;
-    console.log(`${isKept ? 'kept  ' : 'MISSED'} ${point}  ${what}`);
-    console.log(`          ${found}`);
-    console.log(`          limit: ${limit}`);
-  }
+interface Wish {
+  readonly points: readonly string[];
+  /** Of point 5. */
+  readonly minutes: number;
+  readonly quick: boolean;
 }
-console.log(missed === 0 ? 'all kept' : `${missed} missed`);
-if (missed > 0) process.exitCode = 1;
+
+type Findings = AsyncIterable<Finding> | Iterable<Finding> | Promise<Iterable<Finding>>;
+
+const POINTS: Readonly<Record<string, (wish: Wish) => Findings>> = {
+  1: ({ quick }) => underFloods(['syn'], quick),
+  2: async function* ({ quick }) {
+    yield* underFloods(['udp', 'frag', 'icmp-error', 'collide'], quick);
+    yield* costOfCollisions();
+  },
+  3: millionExpiring,
+  4: sameSeedTwice,
+  5: ({ minutes }) => flatMemory(minutes),
+  generators: () => fullRings(RING_SECONDS),
+};
+
+function underFloods(kinds: Parameters<typeof sessionsUnderFlood>[0], quick: boolean) {
+  const [virtualSeconds, wallSeconds] = [VIRTUAL_SECONDS, WALL_SECONDS].map(s => (quick ? s / QUICK : s));
+  return sessionsUnderFlood(kinds, virtualSeconds, wallSeconds, quick ? QUICK_LOOK_MS : undefined);
+}
+
+/** @throws Error for an option that is unknown or out of range */
+function readWish(): Wish {
+  const { values } = parseArgs({
+    options: {
+      points: { type: 'string', default: Object.keys(POINTS).join() },
+      minutes: { type: 'string', default: '10' },
+      quick: { type: 'boolean', default: false },
+    },
+  });
+  const points = values.points.split(',');
+  const unknown = points.find(point => !Object.hasOwn(POINTS, point));
+  if (unknown !== undefined) throw new Error(`--points: there is no point ${unknown}`);
+  const minutes = Number(values.minutes);
+  if (!Number.isInteger(minutes) || minutes < 2) {
+    throw new Error(`--minutes must be a whole number from 2 on: ${values.minutes}`);
+  }
+  return { points, minutes, quick: values.quick };
+}
+
+/** @returns how many findings are beyond their limit */
+async function run(wish: Wish): Promise<number> {
+  const { cpu, cores } = describeMachine();
+  console.log(`${cpu}, ${cores} processors, Node ${process.version}, commit ${currentCommit() ?? 'unknown'}`);
+  let missed = 0;
+  for (const point of wish.points) {
+    for await (const { what, found, limit, isKept } of await POINTS[point](wish)) {
+      if (!isKept) missed++;
+      console.log(`${isKept ? 'kept  ' : 'MISSED'} ${point}  ${what}`);
+      console.log(`          ${found}`);
+      console.log(`          limit: ${limit}`);
+    }
+  }
+  console.log(missed === 0 ? 'all kept' : `${missed} missed`);
+  return missed;
+}
+
+function fail(error: unknown, exitCode: number): void {
+  console.error(`bench:floods: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = exitCode;
+}
+
+let wish: Wish | undefined;
+try {
+  wish = readWish();
+} catch (error) {
+  fail(error, 2);
+}
+try {
+  if (wish !== undefined && (await run(wish)) > 0) process.exitCode = 1;
+} catch (error) {
+  fail(error, 1);
+}
