@@ -178,8 +178,9 @@ export function transpose(
   ];
 }
 
-/** Memory of so many bytes at least, which never grows. */
+/** Memory of so many bytes at least, which never grows. @throws Error when Node runs without WebAssembly */
 export function createWasmMemory(bytes: number): WasmMemory {
+  if (typeof WebAssembly === 'undefined') throw new Error('flowshard needs WebAssembly, which --jitless switches off');
   const pages = Math.ceil(bytes / 65_536);
   return new WebAssembly.Memory({ initial: pages, maximum: pages });
 }
