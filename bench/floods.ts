@@ -13,7 +13,7 @@
  *
  * `--points 1,3` picks some, `--minutes N` is for point 5, `--quick` takes a tenth of the time for points 1 and 2.
  *
- * Imports flood-points, machine. Nobody imports it.
+ * Imports flood-points, machine, program. Nobody imports it.
  */
 import { parseArgs } from 'node:util';
 import {
@@ -26,6 +26,7 @@ import {
   sessionsUnderFlood,
 } from './flood-points.js';
 import { currentCommit, describeMachine } from './machine.js';
+import { runProgram } from './program.js';
 
 const VIRTUAL_SECONDS = 120;
 const WALL_SECONDS = 60;
@@ -78,8 +79,8 @@ function readWish(): Wish {
   return { points, minutes, quick: values.quick };
 }
 
-/** @returns how many findings are beyond their limit */
-async function run(wish: Wish): Promise<number> {
+/** @returns whether every promise is kept */
+async function run(wish: Wish): Promise<boolean> {
   const { cpu, cores } = describeMachine();
   console.log(`${cpu}, ${cores} processors, Node ${process.version}, commit ${currentCommit() ?? 'unknown'}`);
   let missed = 0;
@@ -92,22 +93,7 @@ async function run(wish: Wish): Promise<number> {
     }
   }
   console.log(missed === 0 ? 'all kept' : `${missed} missed`);
-  return missed;
+  return missed === 0;
 }
 
-function fail(error: unknown, exitCode: number): void {
-  console.error(`bench:floods: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = exitCode;
-}
-
-let wish: Wish | undefined;
-try {
-  wish = readWish();
-} catch (error) {
-  fail(error, 2);
-}
-try {
-  if (wish !== undefined && (await run(wish)) > 0) process.exitCode = 1;
-} catch (error) {
-  fail(error, 1);
-}
+await runProgram('bench:floods', readWish, run);

@@ -2,13 +2,14 @@
  * The program behind `npm run bench:parts`: tinybench over the parts of the engine. For the whole, see
  * `flowshard bench`.
  *
- * Imports machine, part, parts-wire, parts-table. Nobody imports it.
+ * Imports machine, part, parts-wire, parts-table, program. Nobody imports it.
  */
 import { parseArgs } from 'node:util';
 import { collectGarbage, currentCommit, describeMachine } from './machine.js';
 import { measureParts, PART_HEAD, type PartGroup, partLine, sink } from './part.js';
 import { TABLE_GROUPS } from './parts-table.js';
 import { hashParts, parseParts } from './parts-wire.js';
+import { runProgram } from './program.js';
 
 const GROUPS: readonly PartGroup[] = [parseParts, hashParts, ...TABLE_GROUPS];
 const SEED = 1;
@@ -30,7 +31,7 @@ function readWish(): Wish {
   return { ms, pattern: positionals[0] ?? '' };
 }
 
-function run({ ms, pattern }: Wish): void {
+function run({ ms, pattern }: Wish): boolean {
   const { cpu, cores, platform } = describeMachine();
   console.log(`machine  ${cpu}, ${cores} cores, ${platform}`);
   console.log(`node     ${process.version}`);
@@ -44,21 +45,7 @@ function run({ ms, pattern }: Wish): void {
     collectGarbage();
   }
   console.log(`\nsink     ${sink.value}`);
+  return true;
 }
 
-function fail(error: unknown, exitCode: number): void {
-  console.error(`bench:parts: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = exitCode;
-}
-
-let wish: Wish | undefined;
-try {
-  wish = readWish();
-} catch (error) {
-  fail(error, 2);
-}
-try {
-  if (wish !== undefined) run(wish);
-} catch (error) {
-  fail(error, 1);
-}
+await runProgram('bench:parts', readWish, run);

@@ -8,7 +8,7 @@
 import { BUCKET_MIX, BUCKET_WORDS, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { ZONE_MIX } from '../wire/hash.js';
-import { columnAt, createColumn, FIRST_COLUMN, ROW_MEMORY, ROW_REASON, ROW_WORDS } from '../wire/rows.js';
+import { columnAt, createColumn, FIRST_COLUMN, ROW_BYTES, ROW_MEMORY, ROW_REASON } from '../wire/rows.js';
 import {
   add,
   and,
@@ -23,8 +23,10 @@ import {
   i32,
   i32add,
   i32less,
+  LANES,
   load,
   multiply,
+  offsetOf,
   or,
   repeat,
   scatter,
@@ -34,12 +36,10 @@ import {
   shiftRight,
   shiftRightBy,
   transpose,
+  VECTOR_BYTES,
+  WORD_BYTES,
 } from '../wire/wasm.js';
 import { NO_KEY, NO_REGION, ROW } from './tracker.js';
-
-const LANES = 4;
-const WORD_BYTES = 4;
-const ROW_BYTES = ROW_WORDS * WORD_BYTES;
 
 const { PLACE } = FIRST_COLUMN;
 const [ACTION, ZONE, UNUSUAL] = [PLACE, PLACE + 1, PLACE + 2];
@@ -55,22 +55,21 @@ const [END, REGIONS, BUCKETS_AT, BUCKETS_PER_REGION, BUCKET_SHIFT] = [0, 1, 2, 3
 const PARAMETERS = 5;
 const [AT, ROW_AT] = [5, 6];
 const WORDS = 2;
-const [PROTOCOL, HASH, KEY, NUMBER, REGION, HOME, REASON, SPARE0, SPARE1, SPARE2, SPARE3, SEEN] = Array.from(
-  { length: 12 },
+const [PROTOCOL, HASH, KEY, NUMBER, REGION, HOME, REASON, SPARE0, SPARE1, SPARE2, SPARE3, HAS_PLACE, SEEN] = Array.from(
+  { length: 13 },
   (_, at) => PARAMETERS + WORDS + at,
 );
-const VECTORS = 12;
+const VECTORS = 13;
 const SPARE = [SPARE0, SPARE1, SPARE2, SPARE3];
 
 const rows = Array.from({ length: LANES }, (_, lane) => ({ address: get(ROW_AT), offset: lane * ROW_BYTES }));
-const offset = (word: number): number => word * WORD_BYTES;
 const column = (number: number): Code => load(get(AT), columnAt(number));
 const zero = constant(0);
 
 const fourPackets: Code = [
-  ...set(PROTOCOL, gather(rows, offset(FACT.PROTOCOL))),
-  ...set(HASH, gather(rows, offset(FACT.HASH))),
-  ...set(REASON, gather(rows, offset(ROW_REASON))),
+  ...set(PROTOCOL, gather(rows, offsetOf(FACT.PROTOCOL))),
+  ...set(HASH, gather(rows, offsetOf(FACT.HASH))),
+  ...set(REASON, gather(rows, offsetOf(ROW_REASON))),
   ...set(NUMBER, and(get(PROTOCOL), constant(PROTOCOL_MASK))),
   ...set(
     KEY,
@@ -78,7 +77,7 @@ const fourPackets: Code = [
       or(shiftLeft(column(ZONE), 16), get(PROTOCOL)),
       constant(NO_KEY),
       and(
-        equal(or(column(UNUSUAL), gather(rows, offset(FACT.FLAGS))), zero),
+        equal(or(column(UNUSUAL), gather(rows, offsetOf(FACT.FLAGS))), zero),
         or(equal(get(NUMBER), constant(IPPROTO.UDP)), equal(get(NUMBER), constant(IPPROTO.TCP))),
       ),
     ),
@@ -89,16 +88,16 @@ const fourPackets: Code = [
   ...set(HOME, shiftRightBy(shiftRight(multiply(get(HASH), constant(BUCKET_MIX)), 1), BUCKET_SHIFT)),
   ...set(HOME, add(get(HOME), multiply(get(REGION), broadcast(BUCKETS_PER_REGION)))),
   ...set(HOME, add(broadcast(BUCKETS_AT), shiftLeft(get(HOME), Math.log2(BUCKET_WORDS)))),
-  ...set(SPARE0, equal(get(REASON), zero)),
-  ...set(SEEN, or(get(SEEN), and(get(PROTOCOL), get(SPARE0)))),
-  ...set(REGION, select(get(REGION), constant(NO_REGION), get(SPARE0))),
-  ...set(HOME, and(get(HOME), get(SPARE0))),
-  ...scatter(rows, offset(FACT.HASH), HASH),
-  ...scatter(rows, offset(ROW.KEY), KEY),
+  ...set(HAS_PLACE, equal(get(REASON), zero)),
+  ...set(SEEN, or(get(SEEN), and(get(PROTOCOL), get(HAS_PLACE)))),
+  ...set(REGION, select(get(REGION), constant(NO_REGION), get(HAS_PLACE))),
+  ...set(HOME, and(get(HOME), get(HAS_PLACE))),
+  ...scatter(rows, offsetOf(FACT.HASH), HASH),
+  ...scatter(rows, offsetOf(ROW.KEY), KEY),
   // REGION, HOME and ACTION lie behind the parser's reason.
-  ...transpose(rows, offset(ROW_REASON), [get(REASON), get(REGION), get(HOME), column(ACTION)], SPARE),
+  ...transpose(rows, offsetOf(ROW_REASON), [get(REASON), get(REGION), get(HOME), column(ACTION)], SPARE),
   ...set(ROW_AT, i32add(get(ROW_AT), i32(LANES * ROW_BYTES))),
-  ...set(AT, i32add(get(AT), i32(LANES * WORD_BYTES))),
+  ...set(AT, i32add(get(AT), i32(VECTOR_BYTES))),
 ];
 const body = [...repeat(fourPackets, i32less(get(AT), get(END))), ...anyTrue(and(get(SEEN), constant(FAMILY_IPV6)))];
 const kernel = compileFunction(ROW_MEMORY, PARAMETERS, WORDS, VECTORS, body);

@@ -9,7 +9,7 @@
  * The lock of a region is kept while the next packet needs the same one. With packets steered by their hash a batch
  * pays for one lock; with packets from anywhere it pays for one each and gives the same verdicts.
  *
- * Imports fragments, release, judge, open-plain, verdict, hold, packet, action, counters, memory, tracker,
+ * Imports fragments, release, judge, open-plain, place-kernel, verdict, hold, packet, action, counters, memory, tracker,
  * track/connection, wire/. Imported by engine/ and workers/.
  */
 import { REASON } from '../reason.js';
@@ -39,7 +39,6 @@ import {
 import { ACTION, MAX_ACTIONS, ACTION_WORDS as WORDS_OF_ACTION } from './action.js';
 import { EVENT } from './counters.js';
 import { judgeFragment } from './fragments.js';
-
 import { holdRegion, leaveRegion } from './hold.js';
 import { NOT_PLAIN_ACTION as ACTIONS_NOT_PLAIN, judgePacket, judgePlainRows } from './judge.js';
 import { CONTROL } from './memory.js';

@@ -19,7 +19,7 @@
  */
 import { PACKET_WORDS } from './packet.js';
 
-/** PRODUCED, PROCESSED and the two SLEEPS words have a cache line each. All are touched only through Atomics. */
+/** PRODUCED, PROCESSED and the two SLEEPS words have a cache line each. They and CLOSING are touched only through Atomics. */
 const RING = {
   PRODUCED: 0,
   PROCESSED: 16,

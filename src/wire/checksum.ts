@@ -5,7 +5,7 @@
  *
  * Imports bytes. Imported by wire/ and nat/.
  */
-import { hostFromAny, i32any, u8, u16any, u32any } from './bytes.js';
+import { hostFromAny, u8, u16any, u32any } from './bytes.js';
 
 /** Folds a sum of 16-bit words into 16 bits, carries included. */
 function fold(sum: number): number {
@@ -61,16 +61,9 @@ export function addSums(a: number, b: number): number {
   return (sum & 0xffff) + (sum >>> 16);
 }
 
-/** True when the IPv4 header of `length` bytes (a multiple of 4) at `at` carries the right checksum (RFC 791). */
+/** True when the IPv4 header of `length` bytes at `at` carries the right checksum (RFC 791). */
 export function ipv4HeaderSumGood(view: DataView, at: number, length: number): boolean {
-  let low = 0;
-  let high = 0;
-  for (let word = at, end = at + length; word < end; word += 4) {
-    const bits = i32any(view, word);
-    low += bits & 0xffff;
-    high += bits >>> 16;
-  }
-  return fold(low + high) === 0xffff;
+  return onesSum(view, at, at + length) === 0xffff;
 }
 
 /**

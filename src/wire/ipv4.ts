@@ -1,7 +1,7 @@
 /**
  * IPv4 (RFC 791): header checks and the addresses of the key.
  *
- * Imports bytes, checksum, facts, known, ../reason. Imported by wire/parse, wire/fragment and
+ * Imports bytes, checksum, facts, known, ../reason. Imported by wire/parse, wire/plain, wire/plain-kernel, wire/fragment and
  * wire/icmp (the quoted header).
  */
 import { REASON } from '../reason.js';
@@ -14,7 +14,8 @@ const { SRC, DST, PROTOCOL, L4, L4_END } = FACT;
 const { L3_CHECKSUM_GOOD, L3_CHECKSUM_BAD, NO_CHECKSUMS } = KNOWN;
 const NONE = REASON.none;
 
-const HEADER_BYTES = 20;
+/** Of a header without options. */
+export const IPV4_HEADER_BYTES = 20;
 /** OVS keeps the length of the padding behind a packet in 16 bits and refuses more. */
 export const MAX_PADDING = 0xffff;
 const TOTAL_LENGTH = 2;
@@ -28,7 +29,7 @@ export const IPV4_ADDRESSES_AT = 12;
 /** Header length in bytes; 0 when it is below 20 or beyond `end`. */
 function headerLength(view: DataView, at: number, end: number): number {
   const length = (u8(view, at) & 0x0f) * 4;
-  return length >= HEADER_BYTES && at + length <= end ? length : 0;
+  return length >= IPV4_HEADER_BYTES && at + length <= end ? length : 0;
 }
 
 function readKey(view: DataView, at: number, facts: Int32Array, base: number): void {
@@ -50,7 +51,7 @@ export function parseIpv4(
   facts: Int32Array,
   base: number,
 ): number {
-  if (at + HEADER_BYTES > end) return REASON['ipv4-truncated'];
+  if (at + IPV4_HEADER_BYTES > end) return REASON['ipv4-truncated'];
   const length = headerLength(view, at, end);
   if (length === 0) return REASON['ipv4-header-length'];
   const total = u16be(view, at + TOTAL_LENGTH);
@@ -75,7 +76,7 @@ export function checkIpv4Sum(view: DataView, at: number, end: number, known: num
  * Writes addresses, protocol and L4.
  */
 export function parseQuotedIpv4(view: DataView, at: number, end: number, facts: Int32Array, base: number): number {
-  if (at + HEADER_BYTES > end) return REASON['icmp-error-payload'];
+  if (at + IPV4_HEADER_BYTES > end) return REASON['icmp-error-payload'];
   const length = headerLength(view, at, end);
   if (length === 0) return REASON['icmp-error-payload'];
   if ((u16be(view, at + FRAGMENT) & FRAGMENT_OFFSET_MASK) !== 0) return REASON['icmp-error-payload'];

@@ -4,7 +4,7 @@
  * Walked: hop-by-hop options, routing, destination options, authentication (RFC 4302) and fragment headers, in any
  * order and number. Any other next header ends the walk and is taken for the payload's protocol.
  *
- * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse, wire/ports
+ * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse, wire/plain, wire/plain-kernel, wire/ports
  * and wire/icmp (the quoted header).
  */
 import { REASON } from '../reason.js';
@@ -16,8 +16,8 @@ const { SRC0, DST0, PORTS, PROTOCOL, L4, L4_END } = FACT;
 const NONE = REASON.none;
 
 export const IPV6_HEADER_BYTES = 40;
-export const PAYLOAD_LENGTH_AT = 4;
-export const NEXT_HEADER_AT = 6;
+const PAYLOAD_LENGTH_AT = 4;
+const NEXT_HEADER_AT = 6;
 export const IPV6_ADDRESSES_AT = 8;
 
 const HOP_BY_HOP = 0;

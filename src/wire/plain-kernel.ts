@@ -10,13 +10,15 @@
  * (batches of 32, L4 checksums declared; AMD EPYC, Node 20). Batches of one or two are better off without: 150 ns for all
  * that the engine does, against 115.
  *
- * Imports facts, hash, ipv4, known, rows, wasm. Imported by wire/plain.
+ * Imports facts, hash, ipv4, ipv6, known, ports, rows, wasm. Imported by wire/plain.
  */
 import { FACT, FAMILY_IPV6, IPPROTO } from './facts.js';
 import { HALF_SIP_HASH, IPV4_KEY, IPV6_KEY } from './hash.js';
-import { MAX_PADDING } from './ipv4.js';
+import { IPV4_HEADER_BYTES, MAX_PADDING } from './ipv4.js';
+import { IPV6_HEADER_BYTES } from './ipv6.js';
 import { KNOWN } from './known.js';
-import { columnAt, createColumn, FIRST_COLUMN, ROW_MEMORY, ROW_REASON, ROW_WORDS, SPARE_ROW } from './rows.js';
+import { TCP_HEADER_BYTES, UDP_HEADER_BYTES } from './ports.js';
+import { columnAt, createColumn, FIRST_COLUMN, ROW_BYTES, ROW_MEMORY, ROW_REASON, SPARE_ROW } from './rows.js';
 import {
   add,
   and,
@@ -34,9 +36,11 @@ import {
   i32bitCount,
   i32less,
   i32load,
+  LANES,
   load,
   not,
   notEqual,
+  offsetOf,
   or,
   type Place,
   repeat,
@@ -48,13 +52,12 @@ import {
   signs,
   subtract,
   transpose,
+  VECTOR_BYTES,
   type WasmFunction,
+  WORD_BYTES,
   xor,
 } from './wasm.js';
 
-const LANES = 4;
-const WORD_BYTES = 4;
-const ROW_BYTES = ROW_WORDS * WORD_BYTES;
 const L3_UNCHECKED = KNOWN.L3_CHECKSUM_GOOD | KNOWN.NO_CHECKSUMS;
 const L4_UNCHECKED = KNOWN.L4_CHECKSUM_GOOD | KNOWN.NO_CHECKSUMS;
 
@@ -100,7 +103,7 @@ interface Family {
 
 const IPV4: Family = {
   firstColumn: FIRST_COLUMN.PLAIN_IPV4,
-  headerBytes: 20,
+  headerBytes: IPV4_HEADER_BYTES,
   src: ['SRC'],
   dst: ['DST'],
   bit: 0,
@@ -108,7 +111,7 @@ const IPV4: Family = {
 };
 const IPV6: Family = {
   firstColumn: FIRST_COLUMN.PLAIN_IPV6,
-  headerBytes: 40,
+  headerBytes: IPV6_HEADER_BYTES,
   src: ['SRC0', 'SRC1', 'SRC2', 'SRC'],
   dst: ['DST0', 'DST1', 'DST2', 'DST'],
   bit: FAMILY_IPV6,
@@ -135,12 +138,14 @@ const V = Object.fromEntries(ALL_NAMES.map((name, at) => [name, PARAMETERS + WOR
 >;
 const SPARE = [V.spare0, V.spare1, V.spare2, V.spare3];
 
+/** First byte of a column of a family. */
+const placeOf = ({ firstColumn }: Family, name: ColumnName): number =>
+  columnAt(firstColumn + COLUMN_NAMES.indexOf(name));
 type Column = (name: ColumnName) => Code;
 const columnOf =
-  ({ firstColumn }: Family): Column =>
+  (family: Family): Column =>
   name =>
-    load(get(AT), columnAt(firstColumn + COLUMN_NAMES.indexOf(name)));
-const offset = (field: number): number => field * WORD_BYTES;
+    load(get(AT), placeOf(family, name));
 
 const lowHalf = (word: Code): Code => and(word, constant(0xffff));
 const highHalf = (word: Code): Code => shiftRight(word, 16);
@@ -225,10 +230,10 @@ function checkL4(family: Family, column: Column): Code {
         get(V.good),
         atMostUnsigned(padding, constant(MAX_PADDING)),
         or(
-          and(isUdp, atLeast(udpLength, constant(8)), atLeast(get(V.size), udpLength)),
+          and(isUdp, atLeast(udpLength, constant(UDP_HEADER_BYTES)), atLeast(get(V.size), udpLength)),
           and(
             equal(get(V.protocol), constant(IPPROTO.TCP)),
-            atLeast(tcpLength, constant(20)),
+            atLeast(tcpLength, constant(TCP_HEADER_BYTES)),
             atLeast(get(V.size), tcpLength),
           ),
         ),
@@ -263,14 +268,14 @@ function writeAddresses({ src, dst }: Family, column: Column, rows: readonly Pla
   if (src.length === 1) {
     return [
       ...set(V.word, column('SRC')),
-      ...scatter(rows, offset(FACT.SRC), V.word),
+      ...scatter(rows, offsetOf(FACT.SRC), V.word),
       ...set(V.word, column('DST')),
-      ...scatter(rows, offset(FACT.DST), V.word),
+      ...scatter(rows, offsetOf(FACT.DST), V.word),
     ];
   }
   return [
-    ...transpose(rows, offset(FACT.SRC0), src.map(column), SPARE),
-    ...transpose(rows, offset(FACT.DST0), dst.map(column), SPARE),
+    ...transpose(rows, offsetOf(FACT.SRC0), src.map(column), SPARE),
+    ...transpose(rows, offsetOf(FACT.DST0), dst.map(column), SPARE),
   ];
 }
 
@@ -281,10 +286,10 @@ function writeFacts(family: Family, column: Column, rows: readonly Place[]): Cod
   const places = [column('L3'), l4, add(l4, get(V.size)), constant(0)];
   return [
     ...writeAddresses(family, column, rows),
-    ...transpose(rows, offset(FACT.PORTS), key, SPARE),
-    ...transpose(rows, offset(FACT.L3), places, SPARE),
+    ...transpose(rows, offsetOf(FACT.PORTS), key, SPARE),
+    ...transpose(rows, offsetOf(FACT.L3), places, SPARE),
     ...set(V.word, not(get(V.good))),
-    ...scatter(rows, offset(ROW_REASON), V.word),
+    ...scatter(rows, offsetOf(ROW_REASON), V.word),
   ];
 }
 
@@ -295,7 +300,7 @@ function compileKernel(family: Family): WasmFunction {
   const rows = ROW_LOCALS.map((local, lane) =>
     isInPlace ? { address: get(ROW_LOCALS[0]), offset: lane * ROW_BYTES } : { address: get(local), offset: 0 },
   );
-  const rowColumn = columnAt(family.firstColumn + COLUMN_NAMES.indexOf('ROW'));
+  const rowColumn = placeOf(family, 'ROW');
   const findRows = ROW_LOCALS.flatMap((local, lane) => set(local, i32load(get(AT), rowColumn + lane * WORD_BYTES)));
   const nextRows = set(ROW_LOCALS[0], i32add(get(ROW_LOCALS[0]), i32(LANES * ROW_BYTES)));
   const fourPackets = [
@@ -310,7 +315,7 @@ function compileKernel(family: Family): WasmFunction {
     ...writeFacts(family, column, rows),
     ...set(TAKEN, i32add(get(TAKEN), i32bitCount(signs(get(V.good))))),
     ...(isInPlace ? nextRows : []),
-    ...set(AT, i32add(get(AT), i32(LANES * WORD_BYTES))),
+    ...set(AT, i32add(get(AT), i32(VECTOR_BYTES))),
   ];
   const body = [...repeat(fourPackets, i32less(get(AT), get(END))), ...get(TAKEN)];
   return compileFunction(ROW_MEMORY, PARAMETERS, WORDS, ALL_NAMES.length, body);

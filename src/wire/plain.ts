@@ -8,11 +8,13 @@
  * It goes through all frames of a batch in one loop that only looks where the headers lie and takes their words along,
  * column by column; plain-kernel.ts then looks at four packets at a time.
  *
- * Imports bytes, checksum, ethernet, known, plain-kernel, rows. Imported by engine/.
+ * Imports bytes, checksum, ethernet, ipv4, ipv6, known, plain-kernel, ports, rows. Imported by engine/.
  */
 import { i32be as readI32be, u16be as readU16be } from './bytes.js';
 import { onesSum as sumOf } from './checksum.js';
 import { ETHERTYPE } from './ethernet.js';
+import { IPV4_HEADER_BYTES } from './ipv4.js';
+import { IPV6_HEADER_BYTES } from './ipv6.js';
 import { KNOWN } from './known.js';
 import {
   NO_BYTES as BYTES_OF_NONE,
@@ -21,8 +23,10 @@ import {
   parseIpv4Columns,
   parseIpv6Columns,
 } from './plain-kernel.js';
+import { TCP_HEADER_BYTES, UDP_HEADER_BYTES } from './ports.js';
 import {
   ROWS as ALL_ROWS,
+  ROW_BYTES as BYTES_OF_ROW,
   ROW_MASK as MASK_OF_ROW,
   ROW_REASON as REASON_OF_ROW,
   ROW_WORDS as WORDS_OF_ROW,
@@ -36,6 +40,7 @@ const onesSum = sumOf;
 const ROWS = ALL_ROWS;
 const NO_BYTES = BYTES_OF_NONE;
 const ROW_WORDS = WORDS_OF_ROW;
+const ROW_BYTES = BYTES_OF_ROW;
 const ROW_MASK = MASK_OF_ROW;
 const ROW_REASON = REASON_OF_ROW;
 const { KNOWN: KNOWN_V4, L3: L3_V4, BYTES: BYTES_V4, WORD0: WORD0_V4, WORD1: WORD1_V4 } = IPV4_COLUMNS;
@@ -56,11 +61,10 @@ const L4_UNCHECKED = L4_CHECKSUM_GOOD | NO_CHECKSUMS;
 
 const ETHERNET_BYTES = 14;
 const TYPE_AT = 12;
-const WORD_BYTES = 4;
-const IPV4_BYTES = 20;
-const IPV6_BYTES = 40;
-const UDP_BYTES = 8;
-const TCP_BYTES = 20;
+const IPV4_BYTES = IPV4_HEADER_BYTES;
+const IPV6_BYTES = IPV6_HEADER_BYTES;
+const UDP_BYTES = UDP_HEADER_BYTES;
+const TCP_BYTES = TCP_HEADER_BYTES;
 
 /** Words of a span: where a frame lies and what is known of it. */
 export const SPAN = {
@@ -134,7 +138,7 @@ export function parsePlainRows(
       if (isSummed) L4_SUM_V4[index] = onesSum(view, l3 + IPV4_BYTES, l3 + length);
     } else if ((type === IPV6 || type === L3_IPV6) && size >= IPV6_BYTES + UDP_BYTES) {
       const place = ipv6++;
-      ROW_V6[place] = index * ROW_WORDS * WORD_BYTES;
+      ROW_V6[place] = index * ROW_BYTES;
       KNOWN_V6[place] = known;
       L3_V6[place] = l3;
       BYTES_V6[place] = size;
@@ -156,8 +160,11 @@ export function parsePlainRows(
     }
   }
   let taken = 0;
-  if (ipv4 > 0) taken += parseIpv4Columns(rows, key0, key1);
-  else for (let index = 0; index < rows; index++) ROWS[((index * ROW_WORDS) & ROW_MASK) + ROW_REASON] = NOT_PLAIN;
+  if (ipv4 > 0) {
+    taken += parseIpv4Columns(rows, key0, key1);
+  } else {
+    for (let index = 0; index < rows; index++) ROWS[((index * ROW_WORDS) & ROW_MASK) + ROW_REASON] = NOT_PLAIN;
+  }
   if (ipv6 > 0) taken += parseIpv6Columns(ipv6, key0, key1);
   return rows - taken;
 }

@@ -3,7 +3,7 @@
  *
  * Each check comes in Open vSwitch's order: lengths, checksum, then ports, of which none may be zero.
  *
- * Imports bytes, checksum, crc32c, facts, known, ../reason. Imported by wire/parse and wire/icmp.
+ * Imports bytes, checksum, crc32c, facts, known, ../reason. Imported by wire/parse, wire/plain, wire/plain-kernel and wire/icmp.
  */
 import { REASON } from '../reason.js';
 import { u8, u16be, u32be, u32le } from './bytes.js';
@@ -18,9 +18,9 @@ const { PORTS, PORTS_REVERSED, PROTOCOL, L3, L4, L4_END } = FACT;
 const { L4_CHECKSUM_GOOD, NO_CHECKSUMS } = KNOWN;
 const NONE = REASON.none;
 
-const TCP_HEADER_BYTES = 20;
+export const TCP_HEADER_BYTES = 20;
 const TCP_DATA_OFFSET = 12;
-const UDP_HEADER_BYTES = 8;
+export const UDP_HEADER_BYTES = 8;
 const UDP_LENGTH = 4;
 const UDP_CHECKSUM = 6;
 const SCTP_HEADER_BYTES = 12;

@@ -31,7 +31,8 @@ const ALL_ROWS = MAX_BATCH + 3;
 /** Row that nobody reads. */
 export const SPARE_ROW = MAX_BATCH + 2;
 const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
-const ROWS_BYTES = ALL_ROWS * ROW_WORDS * WORD_BYTES;
+export const ROW_BYTES = ROW_WORDS * WORD_BYTES;
+const ROWS_BYTES = ALL_ROWS * ROW_BYTES;
 const COLUMN_BYTES = MAX_BATCH * WORD_BYTES;
 const ALL_COLUMNS = 64;
 

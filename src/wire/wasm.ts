@@ -49,6 +49,11 @@ const NO_RESULT = 0x40;
 export const repeat = (body: Code, condition: Code): Code => [0x03, NO_RESULT, ...body, ...condition, 0x0d, 0x00, 0x0b];
 
 // Vectors of four words.
+export const LANES = 4;
+export const WORD_BYTES = 4;
+export const VECTOR_BYTES = LANES * WORD_BYTES;
+/** Bytes from the start of a row to one of its words. */
+export const offsetOf = (word: number): number => word * WORD_BYTES;
 const simd =
   (instruction: number) =>
   (...operands: readonly Code[]): Code => [...operands.flat(), 0xfd, ...unsigned(instruction)];
@@ -84,7 +89,6 @@ export const shiftRight = (word: Code, bits: number): Code => simd(0xad)(word, i
 /** … by as many bits as a local says. */
 export const shiftRightBy = (word: Code, local: number): Code => simd(0xad)(word, get(local));
 
-const WORD_BYTES = 4;
 /** Words of two vectors: the first has words 0 to 3, the second 4 to 7. */
 const pick = (a: Code, b: Code, words: readonly number[]): Code => [
   ...a,
