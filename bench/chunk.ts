@@ -9,11 +9,13 @@
  */
 import type { LocalEngine } from '../src/engine/local.js';
 import { PACKET, PACKET_WORDS } from '../src/engine/packet.js';
+import { allocatePackets, type EnginePackets } from '../src/engine/packet-memory.js';
 import { processPackets } from '../src/engine/process.js';
 import type { Template } from '../src/flood/template.js';
 import { REASON, reasonName } from '../src/reason.js';
 import { CT, formatCtState } from '../src/track/state.js';
 import { KNOWN } from '../src/wire/known.js';
+import type { WasmMemory } from '../src/wire/wasm.js';
 import { writeFlow } from './flow.js';
 
 /** Packets of a full chunk: rows and 64-byte frames take 384 KiB together and leave the table most of the cache. */
@@ -32,6 +34,8 @@ export const STATE = {
 const FRAME_ALIGN = 64;
 
 export class Chunk {
+  /** Rows and frames, in the memory of the engine that judges them. */
+  readonly memory: EnginePackets;
   readonly packets: Int32Array;
   readonly times: Float64Array;
   readonly view: DataView;
@@ -40,18 +44,20 @@ export class Chunk {
   readonly #templates: readonly Template[];
 
   /**
+   * @param wasm the engine's memory
    * @param templates what the packets are made from, in turn: one or two
    * @param known bits of KNOWN, the same for all packets
    */
-  constructor(templates: readonly Template[], known: number, capacity: number = CHUNK_PACKETS) {
+  constructor(wasm: WasmMemory, templates: readonly Template[], known: number, capacity: number = CHUNK_PACKETS) {
     this.#templates = templates;
     this.capacity = capacity;
     const longest = Math.max(...templates.map(template => template.bytes.length));
     this.stride = Math.ceil(longest / FRAME_ALIGN) * FRAME_ALIGN;
-    this.packets = new Int32Array(capacity * PACKET_WORDS);
-    this.times = new Float64Array(this.packets.buffer);
-    const bytes = new Uint8Array(capacity * this.stride);
-    this.view = new DataView(bytes.buffer);
+    this.memory = allocatePackets(wasm, capacity, capacity * this.stride);
+    const { packets, times, frames, bytes } = this.memory;
+    this.packets = packets;
+    this.times = times;
+    this.view = frames;
     for (let slot = 0; slot < capacity; slot++) {
       const row = slot * PACKET_WORDS;
       const template = this.template(slot);
@@ -126,11 +132,10 @@ export class Chunk {
 /** Judges the first `count` packets of a chunk in batches and checks their verdicts. @returns milliseconds of judging */
 export function judgeChunk(engine: LocalEngine, chunk: Chunk, count: number, batch: number): number {
   const { tracker } = engine;
-  const { packets, times } = chunk;
-  tracker.frames = chunk.view;
+  const { memory } = chunk;
   const startedMs = performance.now();
   for (let first = 0; first < count; first += batch) {
-    processPackets(tracker, packets, times, first, Math.min(batch, count - first));
+    processPackets(tracker, memory, first, Math.min(batch, count - first));
   }
   const tookMs = performance.now() - startedMs;
   chunk.check(count);

@@ -4,7 +4,9 @@
  * Imports chunk, engine/, wire/. Imported by ovs, ovs-thread.
  */
 import { PACKET, PACKET_WORDS } from '../src/engine/packet.js';
+import { allocatePackets, type EnginePackets } from '../src/engine/packet-memory.js';
 import { KNOWN } from '../src/wire/known.js';
+import type { WasmMemory } from '../src/wire/wasm.js';
 import { PACKET_MS } from './chunk.js';
 
 const ETHERNET_BYTES = 14;
@@ -21,16 +23,17 @@ const KNOWN_BITS = KNOWN.L3_CHECKSUM_GOOD | KNOWN.L4_CHECKSUM_GOOD | KNOWN.L3_IP
 
 export class Datagrams {
   readonly count: number;
+  readonly memory: EnginePackets;
   readonly packets: Int32Array;
-  readonly times: Float64Array;
   readonly view: DataView;
 
-  constructor(count: number) {
+  /** @param wasm memory of the engine that judges them */
+  constructor(wasm: WasmMemory, count: number) {
     this.count = count;
-    this.packets = new Int32Array(count * PACKET_WORDS);
-    this.times = new Float64Array(this.packets.buffer);
-    const bytes = new Uint8Array(count * STRIDE);
-    this.view = new DataView(bytes.buffer);
+    this.memory = allocatePackets(wasm, count, count * STRIDE);
+    const { packets, times, frames, bytes } = this.memory;
+    this.packets = packets;
+    this.view = frames;
     for (let packet = 0; packet < count; packet++) {
       const row = packet * PACKET_WORDS;
       bytes.set(FRAME, packet * STRIDE);
@@ -38,7 +41,7 @@ export class Datagrams {
       this.packets[row + PACKET.FRAME_LENGTH] = FRAME_BYTES;
       this.packets[row + PACKET.INPUT] = KNOWN_BITS;
       this.packets[row + PACKET.L3_OFFSET] = packet * STRIDE + ETHERNET_BYTES;
-      this.times[(row + PACKET.TIME) >>> 1] = PACKET_MS;
+      times[(row + PACKET.TIME) >>> 1] = PACKET_MS;
     }
   }
 

@@ -34,10 +34,11 @@ export function tableBytes(map: SharedMap): TableBytes {
 
 /** Bytes per connection in a table of `mix` that is full. */
 export function measureMemory(mix: Mix, connections: number, batch: number, seed: number): Measured {
-  const traffic = createTraffic({ mix, connections, seed, known: KNOWN.L4_CHECKSUM_GOOD });
   collectGarbage();
   const before = process.memoryUsage.rss();
   const engine = openEngine(mix, connections, seed);
+  const { wasm } = engine.memory;
+  const traffic = createTraffic({ wasm, mix, connections, seed, known: KNOWN.L4_CHECKSUM_GOOD });
   create(engine, traffic, connections, batch);
   collectGarbage();
   const grown = process.memoryUsage.rss() - before;

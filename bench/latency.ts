@@ -58,7 +58,7 @@ export function latencyOf(times: Float64Array): LatencyFigure {
 /** Judges the first `count` packets as one batch. @returns microseconds */
 function timeBatch(tracker: Tracker, chunk: Chunk, count: number): number {
   const startedMs = performance.now();
-  processPackets(tracker, chunk.packets, chunk.times, 0, count);
+  processPackets(tracker, chunk.memory, 0, count);
   const tookMs = performance.now() - startedMs;
   chunk.check(count);
   return tookMs * US_PER_MS;
@@ -73,8 +73,7 @@ interface Actions {
 /** @returns microseconds of every batch */
 function timeBatches(tracker: Tracker, options: LatencyOptions, { stay, soon }: Actions): Float64Array {
   const { connections, batch, seed, ms } = options;
-  const chunk = new Chunk([createTemplate(UDP4)], KNOWN.L4_CHECKSUM_GOOD, batch);
-  tracker.frames = chunk.view;
+  const chunk = new Chunk(tracker.memory.wasm, [createTemplate(UDP4)], KNOWN.L4_CHECKSUM_GOOD, batch);
   for (let first = 0; first < connections; first += batch) {
     const count = Math.min(batch, connections - first);
     for (let slot = 0; slot < count; slot++) {

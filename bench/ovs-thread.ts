@@ -32,15 +32,14 @@ const DESTINATION = 2;
 export default function runThread(task: OvsThreadTask): OvsSpan {
   const { thread, threads, packets, batch, changesConnection, barrier } = task;
   const tracker = createTracker(attachMemory(task.memory), thread + 1);
-  const datagrams = new Datagrams(batch);
+  const datagrams = new Datagrams(tracker.memory.wasm, batch);
   for (let packet = 0; packet < batch; packet++) {
     datagrams.write(packet, thread + 1, DESTINATION + (changesConnection ? 1 : 0));
   }
-  tracker.frames = datagrams.view;
   meet(barrier, threads);
   const fromMs = performance.timeOrigin + performance.now();
   for (let done = 0; done < packets; done += batch) {
-    processPackets(tracker, datagrams.packets, datagrams.times, 0, batch);
+    processPackets(tracker, datagrams.memory, 0, batch);
     // Forgets what the packets were told, as OVS's benchmark does.
     for (let packet = 0; packet < batch; packet++) datagrams.packets[packet * PACKET_WORDS + PACKET.STATE] = 0;
   }

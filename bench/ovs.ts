@@ -100,8 +100,7 @@ class ZoneBench {
   constructor(connections: number) {
     this.#engine = new LocalEngine({ maxConnections: OVS_MAX_CONNECTIONS, maxIpv6Connections: 0 });
     this.#engine.defineAction({});
-    this.#datagrams = new Datagrams(connections);
-    this.#engine.tracker.frames = this.#datagrams.view;
+    this.#datagrams = new Datagrams(this.#engine.memory.wasm, connections);
     for (let packet = 0; packet < connections; packet++) {
       // As in OVS: the number's halves are the ports, and a port of zero becomes the highest one.
       this.#datagrams.write(packet, packet >>> 16 || 0xffff, packet & 0xffff || 0xffff);
@@ -110,11 +109,11 @@ class ZoneBench {
 
   execute(zone: number, commit: boolean): void {
     const { tracker } = this.#engine;
-    const { packets, times, count } = this.#datagrams;
+    const { memory, packets, count } = this.#datagrams;
     // Nobody else works on this table: one action is written over for each zone.
     writeAction(tracker.actions, ACTION, { zone, commit });
     for (let packet = 0; packet < count; packet++) {
-      processPackets(tracker, packets, times, packet, 1);
+      processPackets(tracker, memory, packet, 1);
       packets[packet * PACKET_WORDS + PACKET.STATE] = 0;
     }
   }

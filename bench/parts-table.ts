@@ -46,7 +46,7 @@ const COUNT = MAX_BATCH;
 /** An engine full of connections, and the traffic that updates them. */
 function filled(mix: Mix, connections: number, seed: number): { engine: LocalEngine; traffic: Traffic } {
   const engine = openEngine(mix, connections, seed);
-  const traffic = createTraffic({ mix, connections, seed, known: DECLARED });
+  const traffic = createTraffic({ wasm: engine.memory.wasm, mix, connections, seed, known: DECLARED });
   create(engine, traffic, connections, BATCH);
   settle(engine, traffic, connections, BATCH);
   return { engine, traffic };
@@ -80,7 +80,7 @@ function findParts(connections: number): PartGroup {
     const { engine } = filled('udp4', connections, seed);
     lockRegion(engine.memory.map, REGION, OWNER);
     const random = new Random(seed);
-    const chunk = new Chunk([createTemplate(UDP4)], DECLARED, COUNT);
+    const chunk = new Chunk(engine.memory.wasm, [createTemplate(UDP4)], DECLARED, COUNT);
     const part = (what: string, firstFlow: number, expected: number): Part => {
       const name = `find ${COUNT} ${what} ${connections} records`;
       return {
@@ -220,9 +220,8 @@ function batchPart(mix: Mix, connections: number, what: string, seed: number): P
       isJudged = true;
     },
     run() {
-      tracker.frames = chunk.view;
       for (let first = 0; first < CHUNK_PACKETS; first += BATCH) {
-        processPackets(tracker, chunk.packets, chunk.times, first, BATCH);
+        processPackets(tracker, chunk.memory, first, BATCH);
       }
       return chunk.packets[0];
     },

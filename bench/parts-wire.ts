@@ -1,9 +1,10 @@
 /**
  * The parts of the first pass: parsing frames and hashing keys.
  *
- * Imports chunk, part, traffic, flood/, wire/. Imported by parts.
+ * Imports chunk, part, traffic, engine/packet, flood/, wire/. Imported by parts.
  */
 
+import { PACKET_WORDS } from '../src/engine/packet.js';
 import { Random } from '../src/flood/random.js';
 import { createTemplate, type TemplateOptions } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
@@ -11,8 +12,9 @@ import { FACT, FACT_WORDS } from '../src/wire/facts.js';
 import { hashKey } from '../src/wire/hash.js';
 import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
-import { parsePlainRows, SPAN } from '../src/wire/plain.js';
-import { MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS } from '../src/wire/rows.js';
+import { createPlainKernels, parsePlainRows } from '../src/wire/plain.js';
+import { createRows, MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS_BYTES } from '../src/wire/rows.js';
+import { createWasmMemory, growMemory } from '../src/wire/wasm.js';
 import { Chunk, STATE } from './chunk.js';
 import type { Part } from './part.js';
 import { SEGMENT, UDP4, UDP6 } from './traffic.js';
@@ -30,40 +32,40 @@ const TCP_WITH_OPTIONS: TemplateOptions = { family: 4, protocol: 'tcp', payload:
 
 /** Frames of flows picked at random. */
 function frames(options: TemplateOptions, random: Random): Chunk {
-  const chunk = new Chunk([createTemplate(options)], 0, FRAMES);
+  const chunk = new Chunk(createWasmMemory(0), [createTemplate(options)], 0, FRAMES);
   for (let slot = 0; slot < FRAMES; slot++) {
     chunk.write(slot, random.below(FLOWS), STATE.NEW, random.u32(), random.u32());
   }
   return chunk;
 }
 
-/** Words of a span, of which wire/plain names four. */
-const SPAN_WORDS = 4;
+/** Bytes of a row of a chunk, which begins with a span. */
+const PACKET_BYTES = PACKET_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 type Parse = (view: DataView, start: number, end: number, known: number, facts: Int32Array, base: number) => number;
 
 const parseAny: Parse = (view, start, end, known, facts, base) => parseFrame(view, start, end, known, 0, facts, base);
-/** The fast path takes all frames in one call. @throws Error, from the call, when a frame is refused */
+/** The fast path takes the frames of a batch in one call. @throws Error, from the call, when a frame is refused */
 function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: number): Part {
   const name = `parse ${FRAMES} ${what}`;
-  const { view, stride } = chunk;
-  const length = chunk.template(0).bytes.length;
-  const spans = Int32Array.from({ length: FRAMES * SPAN_WORDS }, (_, word) => {
-    const place = word % SPAN_WORDS;
-    if (place === SPAN.START) return ((word - place) / SPAN_WORDS) * stride;
-    return place === SPAN.LENGTH ? length : place === SPAN.KNOWN ? known : 0;
-  });
+  const { packets, view, memory } = chunk;
+  const rows = createRows(memory.wasm, growMemory(memory.wasm, ROWS_BYTES));
+  const kernels = createPlainKernels(rows);
   return {
     name,
     packets: FRAMES,
     ...(bytesEach === undefined ? {} : { bytes: bytesEach * FRAMES }),
+    prepare() {
+      chunk.declare(known);
+    },
     run() {
       let sum = 0;
       for (let slot = 0; slot < FRAMES; slot += MAX_BATCH) {
-        parsePlainRows(view, spans, slot * SPAN_WORDS, SPAN_WORDS, MAX_BATCH, 1, 2);
+        const spansAt = packets.byteOffset + slot * PACKET_BYTES;
+        parsePlainRows(kernels, spansAt, PACKET_BYTES, view.byteOffset, view.byteLength, MAX_BATCH, 1, 2);
         for (let row = 0; row < MAX_BATCH * ROW_WORDS; row += ROW_WORDS) {
-          if (ROWS[row + ROW_REASON] !== REASON.none) throw new Error(`${name}: a frame was refused`);
-          sum ^= ROWS[row + FACT.PORTS];
+          if (rows.words[row + ROW_REASON] !== REASON.none) throw new Error(`${name}: a frame was refused`);
+          sum ^= rows.words[row + FACT.PORTS];
         }
       }
       return sum;

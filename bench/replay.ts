@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CaptureWriter } from '../src/pcap/writer.js';
+import { createWasmMemory } from '../src/wire/wasm.js';
 import type { Chunk } from './chunk.js';
 import type { GoverningLimit } from './limits.js';
 import { type Measured, NS_PER_MS, timesOf } from './result.js';
@@ -38,12 +39,12 @@ const MOST_MS = 120_000;
 /** Writes the capture. @returns packets of the capture */
 function writeCapture(path: string, { connections, seed, bytes }: ReplayOptions): number {
   const size = chunkFor(1);
-  const traffic = createTraffic({ mix: 'tcp4', connections, seed, known: 0 });
+  const traffic = createTraffic({ wasm: createWasmMemory(0), mix: 'tcp4', connections, seed, known: 0 });
   const writer = CaptureWriter.create(path, { linkType: ETHERNET });
   let packets = 0;
   let written = 0;
   const append = (chunk: Chunk, count: number) => {
-    const all = new Uint8Array(chunk.view.buffer);
+    const all = chunk.memory.bytes;
     const { length } = chunk.template(0).bytes;
     for (let slot = 0; slot < count && written < bytes; slot++) {
       const at = slot * chunk.stride;

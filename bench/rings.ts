@@ -15,6 +15,7 @@ import { Random } from '../src/flood/random.js';
 import { createTemplate } from '../src/flood/template.js';
 import { REASON } from '../src/reason.js';
 import { KNOWN } from '../src/wire/known.js';
+import { createWasmMemory } from '../src/wire/wasm.js';
 import { Chunk, PACKET_MS, STATE } from './chunk.js';
 import { type Measured, NS_PER_MS, timesOf } from './result.js';
 import { figureOf } from './statistics.js';
@@ -76,7 +77,7 @@ function pump(producer: Producer, burst: Chunk, bytes: Uint8Array, count: number
 
 /** One burst, with a turn for the engine to notice that a worker has failed. @returns milliseconds */
 async function sendBurst(engine: Engine, burst: Chunk, count: number, batch: number): Promise<number> {
-  const bytes = new Uint8Array(burst.view.buffer);
+  const { bytes } = burst.memory;
   const startedMs = performance.now();
   pump(engine.producer, burst, bytes, count, batch);
   const tookMs = performance.now() - startedMs;
@@ -87,7 +88,7 @@ async function sendBurst(engine: Engine, burst: Chunk, count: number, batch: num
 
 async function measure(engine: Engine, options: RingsOptions): Promise<number[]> {
   const { connections, batch, seed, rounds, packets } = options;
-  const burst = new Chunk([createTemplate(UDP4)], KNOWN_BITS, BURST_PACKETS);
+  const burst = new Chunk(createWasmMemory(0), [createTemplate(UDP4)], KNOWN_BITS, BURST_PACKETS);
   for (let first = 0; first < connections; first += BURST_PACKETS) {
     const count = Math.min(BURST_PACKETS, connections - first);
     for (let slot = 0; slot < count; slot++) burst.write(slot, first + slot, STATE.NEW);

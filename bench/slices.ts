@@ -40,7 +40,7 @@ function measureUpdates(
   collectGarbage();
   const room = special.newShare === undefined ? 0 : (rounds + 2) * packets;
   const engine = openEngine(mix, connections + room, seed, action);
-  const traffic = createTraffic({ mix, connections, seed, known: DECLARED, ...special });
+  const traffic = createTraffic({ wasm: engine.memory.wasm, mix, connections, seed, known: DECLARED, ...special });
   create(engine, traffic, connections, batch);
   settle(engine, traffic, connections, batch);
   const times: number[] = [];

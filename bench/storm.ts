@@ -109,12 +109,12 @@ function createStormMemory(profile: ProfileName): EngineMemory {
 class Shard {
   readonly memory: EngineMemory;
   readonly tracker: Tracker;
-  readonly #chunk = new Chunk([createTemplate(UDP4)], KNOWN.L4_CHECKSUM_GOOD | KNOWN.L3_IPV4);
+  readonly #chunk: Chunk;
 
   constructor(memory: EngineMemory) {
     this.memory = memory;
     this.tracker = createTracker(memory, SHARD);
-    this.tracker.frames = this.#chunk.view;
+    this.#chunk = new Chunk(memory.wasm, [createTemplate(UDP4)], KNOWN.L4_CHECKSUM_GOOD | KNOWN.L3_IPV4);
   }
 
   get connections(): number {
@@ -134,7 +134,7 @@ class Shard {
         chunk.write(slot, first + done + slot, STATE.NEW);
         chunk.address(slot, 0, firstMs + ((done + slot) * spanMs) / count);
       }
-      processPackets(this.tracker, chunk.packets, chunk.times, 0, size);
+      processPackets(this.tracker, chunk.memory, 0, size);
       chunk.check(size);
     }
     return performance.now() - startMs;
@@ -174,7 +174,7 @@ class Shard {
         spin(this.memory.control);
         beganMs = performance.now();
       }
-      processPackets(this.tracker, chunk.packets, chunk.times, first, BATCH);
+      processPackets(this.tracker, chunk.memory, first, BATCH);
       const tookMs = performance.now() - beganMs;
       recordDuration(row, tookMs);
       if (tookMs > 1) over1Ms++;

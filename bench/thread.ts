@@ -54,7 +54,7 @@ const DECLARED = KNOWN.L4_CHECKSUM_GOOD;
 /** Flows below `connections` that the engine steers to a shard, in order. */
 function flowsOf(memory: EngineMemory, shard: number, connections: number): Int32Array {
   const { control, map } = memory;
-  const chunk = new Chunk([createTemplate(UDP4)], DECLARED, 1);
+  const chunk = new Chunk(memory.wasm, [createTemplate(UDP4)], DECLARED, 1);
   const facts = new Int32Array(FACT_WORDS);
   const flows = new Int32Array(connections);
   let count = 0;
@@ -68,11 +68,10 @@ function flowsOf(memory: EngineMemory, shard: number, connections: number): Int3
 }
 
 function judge(tracker: Tracker, chunk: Chunk, count: number, task: ThreadTask): Span {
-  tracker.frames = chunk.view;
   meet(task.barrier, task.threads);
   const fromMs = performance.timeOrigin + performance.now();
   for (let first = 0; first < count; first += task.batch) {
-    processPackets(tracker, chunk.packets, chunk.times, first, Math.min(task.batch, count - first));
+    processPackets(tracker, chunk.memory, first, Math.min(task.batch, count - first));
   }
   const toMs = performance.timeOrigin + performance.now();
   chunk.check(count);
@@ -95,7 +94,8 @@ function warmUp(batch: number, seed: number): void {
   const { connections, bursts } = WARM_UP;
   const engine = new LocalEngine({ maxConnections: connections, maxIpv6Connections: 0, seed });
   engine.defineAction({});
-  const traffic = createTraffic({ mix: 'udp4', connections, seed, known: DECLARED, chunkPackets: BURST_PACKETS });
+  const { wasm } = engine.memory;
+  const traffic = createTraffic({ wasm, mix: 'udp4', connections, seed, known: DECLARED, chunkPackets: BURST_PACKETS });
   for (let first = 0; first < connections; first += BURST_PACKETS) {
     const count = Math.min(BURST_PACKETS, connections - first);
     judgeChunk(engine, traffic.open(first, count), count, batch);
@@ -109,7 +109,16 @@ export default function runThread(task: ThreadTask): ThreadTimes {
   const flows = flowsOf(memory, task.shard, task.connections);
   const { seed } = task;
   const connections = flows.length;
-  const options = { mix: 'udp4', connections, seed, known: DECLARED, flows, chunkPackets: BURST_PACKETS } as const;
+  const { wasm } = memory;
+  const options = {
+    wasm,
+    mix: 'udp4',
+    connections,
+    seed,
+    known: DECLARED,
+    flows,
+    chunkPackets: BURST_PACKETS,
+  } as const;
   const traffic = createTraffic(options);
   warmUp(task.batch, seed);
   const create = createAll(tracker, traffic, flows.length, task);

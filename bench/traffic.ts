@@ -16,6 +16,7 @@
 import { mix32, Random } from '../src/flood/random.js';
 import { createTemplate, type Template, type TemplateOptions } from '../src/flood/template.js';
 import { TCP_FLAG } from '../src/track/tcp.js';
+import type { WasmMemory } from '../src/wire/wasm.js';
 import { CHUNK_PACKETS, Chunk, STATE } from './chunk.js';
 
 export const MIXES = ['udp4', 'tcp4', 'udp6', 'mixed'] as const;
@@ -56,6 +57,8 @@ const UDP_TEMPLATES: Readonly<Record<Exclude<Mix, 'tcp4'>, readonly TemplateOpti
 export type Popularity = 'uniform' | 'zipf';
 
 export interface TrafficOptions {
+  /** Memory of the engine that judges the packets. */
+  readonly wasm: WasmMemory;
   readonly mix: Mix;
   readonly connections: number;
   readonly seed: number;
@@ -128,13 +131,13 @@ class UdpTraffic implements Traffic {
   opened = 0;
 
   constructor(options: TrafficOptions, templates: readonly TemplateOptions[]) {
-    const { connections, seed, known, popularity = 'uniform', newShare = 0, state = STATE.NEW, flows } = options;
+    const { wasm, connections, seed, known, popularity = 'uniform', newShare = 0, state = STATE.NEW, flows } = options;
     const made = templates.map(createTemplate);
     this.#connections = connections;
     this.#random = new Random(seed);
     this.#picker = new Picker(this.#random, connections, popularity);
-    this.#opening = new Chunk(made, known, options.chunkPackets);
-    this.#picked = new Chunk(made, known, options.chunkPackets);
+    this.#opening = new Chunk(wasm, made, known, options.chunkPackets);
+    this.#picked = new Chunk(wasm, made, known, options.chunkPackets);
     this.#kinds = templates.length;
     this.#newShare = newShare;
     this.#state = state;
@@ -190,8 +193,8 @@ class TcpTraffic implements Traffic {
   readonly opened = 0;
 
   constructor(options: TrafficOptions) {
-    const { connections, seed, known, popularity = 'uniform', flows } = options;
-    const chunkOf = (template: Template) => new Chunk([template], known, options.chunkPackets);
+    const { wasm, connections, seed, known, popularity = 'uniform', flows } = options;
+    const chunkOf = (template: Template) => new Chunk(wasm, [template], known, options.chunkPackets);
     const control = (flags: number) => createTemplate({ family: 4, protocol: 'tcp', payload: 0, flags });
     this.#seed = seed;
     this.#random = new Random(seed);

@@ -104,16 +104,20 @@ export function checkCount(engine: LocalEngine, connections: number): void {
 /** Runs everything there is to run for a mix and a number of connections, and reports each figure. */
 export function runWhole(options: WholeOptions, report: (result: Measured) => void): void {
   const { mix, connections, batch, seed, rounds, creations, packets } = options;
-  const traffic = createTraffic({ mix, connections, seed, known: L4_DECLARED.known });
   const many = Math.ceil(LEAST_CREATES / connections);
   const creates: number[] = [];
   const deletions: number[] = [];
-  let engine = openEngine(mix, connections, seed);
+  const open = () => {
+    const engine = openEngine(mix, connections, seed);
+    const { wasm } = engine.memory;
+    return { engine, traffic: createTraffic({ wasm, mix, connections, seed, known: L4_DECLARED.known }) };
+  };
+  let { engine, traffic } = open();
   for (let round = Math.min(MOST_ROUNDS, Math.max(creations, many)); round > 0; round--) {
     creates.push(create(engine, traffic, connections, batch));
     if (round === 1) break;
     deletions.push(removeAll(engine, connections));
-    engine = openEngine(mix, connections, seed);
+    ({ engine, traffic } = open());
     if (connections >= LARGE || round % ROUNDS_PER_COLLECTION === 0) collectGarbage();
   }
   settle(engine, traffic, connections, batch);

@@ -37,7 +37,6 @@ export default function runShard(task: ShardTask): void {
   const memory = attachMemory(task.memory);
   const ring = attachRing(task.ring);
   const tracker = createTracker(memory, task.owner, attachReassembly(task.fragments), topOf(task, memory));
-  tracker.frames = ring.frames;
   const pipeline = pipelineOf(task, tracker, ring);
   const latency = task.latency === undefined ? undefined : histogramRow(task.latency.buffer, task.latency.row);
   Atomics.add(memory.control, CONTROL.READY, 1); // counts this worker in
@@ -56,7 +55,7 @@ export default function runShard(task: ShardTask): void {
     const count = Math.min(waiting, MAX_BATCH, ring.capacity - first);
     const startedMs = latency === undefined ? 0 : performance.now();
     if (pipeline !== undefined) pipeline.run(first, count);
-    else processPackets(tracker, ring.packets, ring.times, first, count);
+    else processPackets(tracker, ring, first, count);
     if (latency !== undefined) recordDuration(latency, performance.now() - startedMs);
     done = (done + count) | 0;
     publishProcessed(ring, done);

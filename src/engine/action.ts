@@ -54,6 +54,8 @@ export const ACTION_LABEL = 1 << 3;
 export const ACTION_NAT = 1 << 4;
 /** A new connection is translated as NAT says. */
 export const ACTION_TRANSLATE = 1 << 5;
+/** Bits of actions that do more than look up and commit. */
+export const NOT_PLAIN_ACTION = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
 
 const ALL_LABEL_BITS = (1n << 128n) - 1n;
 

@@ -1,9 +1,11 @@
 /**
- * A batch of packets in memory of its own: what callers hand to execute() and read the verdicts from.
+ * A batch of packets: what callers hand to execute() and read the verdicts from.
  *
- * Imports packet. Imported by engine.ts, local.ts and the public API.
+ * Imports packet, packet-memory, wire/. Imported by engine.ts, local.ts and the public API.
  */
+import type { WasmMemory } from '../wire/wasm.js';
 import { FRAME_TAIL, PACKET, PACKET_WORDS } from './packet.js';
+import { allocatePackets, type EnginePackets, type PacketMemory } from './packet-memory.js';
 
 const {
   FRAME_OFFSET,
@@ -33,7 +35,14 @@ export interface PacketHints {
   readonly cookie?: number;
 }
 
-export class PacketBatch {
+/** Packets in memory of their own. */
+function createPackets(capacity: number, frameBytes: number): PacketMemory {
+  const packets = new Int32Array(capacity * PACKET_WORDS);
+  const bytes = new Uint8Array(frameBytes);
+  return { packets, times: new Float64Array(packets.buffer), bytes, frames: new DataView(bytes.buffer) };
+}
+
+export class PacketBatch implements PacketMemory {
   /** Rows of PACKET_WORDS words. */
   readonly packets: Int32Array;
   /** The same memory as doubles. */
@@ -43,6 +52,8 @@ export class PacketBatch {
   readonly frames: DataView;
   /** Packets that fit. */
   readonly capacity: number;
+  /** The same as packets in an engine's memory, if that is where they lie. */
+  readonly inEngine: EnginePackets | undefined;
   readonly #frameBytes: number;
   #length = 0;
   /** Bytes in use, the room behind each frame included. */
@@ -51,14 +62,26 @@ export class PacketBatch {
   /**
    * @param capacity packets that fit
    * @param frameBytes bytes of frames that fit; the room behind each comes on top
+   * @param wasm memory of an engine: see LocalEngine.createBatch(). Default: its own
    */
-  constructor(capacity: number, frameBytes: number = capacity * 2048) {
+  constructor(capacity: number, frameBytes: number = capacity * 2048, wasm?: WasmMemory) {
     this.capacity = capacity;
-    this.packets = new Int32Array(capacity * PACKET_WORDS);
-    this.times = new Float64Array(this.packets.buffer);
-    this.bytes = new Uint8Array(frameBytes + capacity * FRAME_TAIL);
+    const allBytes = frameBytes + capacity * FRAME_TAIL;
+    this.inEngine = wasm && allocatePackets(wasm, capacity, allBytes);
+    const memory = this.inEngine ?? createPackets(capacity, allBytes);
+    this.packets = memory.packets;
+    this.times = memory.times;
+    this.bytes = memory.bytes;
+    this.frames = memory.frames;
     this.#frameBytes = frameBytes;
-    this.frames = new DataView(this.bytes.buffer);
+  }
+
+  /** Takes all packets of another batch, which has no more room than this one. */
+  copyFrom(batch: PacketBatch): void {
+    this.#length = batch.#length;
+    this.#used = batch.#used;
+    this.packets.set(batch.packets.subarray(0, batch.#length * PACKET_WORDS));
+    this.bytes.set(batch.bytes.subarray(0, batch.#used));
   }
 
   /** Packets in the batch. */

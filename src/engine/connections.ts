@@ -68,7 +68,8 @@ import {
 } from './policy.js';
 import { leaveReply } from './reply.js';
 import { refusalOf, releaseConnections, reserveConnections } from './room.js';
-import { NO_REGION, type Tracker } from './tracker.js';
+import { NO_REGION } from './row.js';
+import type { Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
 const { SRC, DST, PORTS, KEY, MARK, LABEL, STATUS } = CONN;

@@ -3,23 +3,16 @@
  *
  * Rules may go on with a packet that has left, and change it. In the end its row and frame are to be those it left with.
  *
- * Imports packet, ../reason, flows/. Imported by pipeline.ts.
+ * Imports packet, packet-memory, ../reason, flows/. Imported by pipeline.ts.
  */
 import { FLOW_OUTCOME } from '../flows/index.js';
 import { REASON } from '../reason.js';
 import { FRAME_TAIL, PACKET } from './packet.js';
+import type { PacketMemory } from './packet-memory.js';
 
 const { ACTION, STATE, REASON: P_REASON, FRAME_OFFSET, FRAME_LENGTH, FRAME_ROOM, OUTPUTS, OUTPUT } = PACKET;
 /** Words of a row from ct_state on: what ct_clear resets, and what is told of a packet as it left. */
 export const TRACKING_WORDS = OUTPUTS - STATE;
-
-/** Rows and frames that packets are run in; a ring, or a batch. */
-export interface PacketMemory {
-  readonly packets: Int32Array;
-  readonly times: Float64Array;
-  readonly bytes: Uint8Array;
-  readonly frames: DataView;
-}
 
 export class Departure {
   readonly #words = new Int32Array(TRACKING_WORDS);

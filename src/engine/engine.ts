@@ -8,8 +8,9 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { CT } from '../track/state.js';
+import type { WasmMemory } from '../wire/wasm.js';
 import type { CtAction } from './action.js';
-import { PacketBatch } from './batch.js';
+import type { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
 import { createHistograms, type Quantiles, readHistograms } from './histogram.js';
 import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle } from './memory.js';
@@ -22,12 +23,13 @@ import {
 } from './options.js';
 import { isEmergency } from './overload.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
+import { allocatePackets } from './packet-memory.js';
 import { type FlowRules, Pipeline } from './pipeline.js';
 import { applyProfile } from './policy.js';
 import { Producer } from './producer.js';
 import { createReassemblyMemory, type ReassemblyHandle } from './reassembly.js';
 import { ReleasedPackets } from './released.js';
-import { attachRing, createRing, PATIENCE, type Ring, type RingHandle, wakeAll } from './ring.js';
+import { allocateFrames, attachRing, createRing, PATIENCE, type Ring, type RingHandle, wakeAll } from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
 import { readSweepHistograms, readSweepTimes, type SweepHistograms, type SweepTimes } from './sweep.js';
@@ -84,14 +86,16 @@ const SWEEPER_FILE = fileURLToPath(new URL('sweeper.js', WORKERS));
 const TRANSLATED = CT.SNAT | CT.DNAT;
 
 /** The rings, whose frames lie in one memory with the arena if there is one; and where that begins. */
-function createRings({ shards, ringPackets, ringBytes, arenaBytes }: ResolvedOptions) {
+function createRings(memory: WasmMemory, { shards, ringPackets, ringBytes, arenaBytes }: ResolvedOptions) {
   const arenaAt = arenaBytes === 0 ? ringBytes : shards * ringBytes;
-  const frames = arenaBytes === 0 ? undefined : new SharedArrayBuffer(arenaAt + arenaBytes);
+  const bytes = arenaAt + arenaBytes;
+  const at = arenaBytes === 0 ? 0 : allocateFrames(memory, bytes);
   // The producer wants a processor too.
   const patience = shards < availableParallelism() ? PATIENCE : 0;
-  const rings = Array.from({ length: shards }, (_, shard) =>
-    createRing(ringPackets, ringBytes, frames, frames && shard * ringBytes, patience),
-  );
+  const rings = Array.from({ length: shards }, (_, shard) => {
+    const shared = { at, bytes, ownAt: shard * ringBytes, ownBytes: ringBytes };
+    return createRing(memory, ringPackets, arenaBytes === 0 ? ringBytes : shared, patience);
+  });
   return { rings, arenaAt };
 }
 
@@ -129,11 +133,11 @@ export class Engine {
     applyProfile(this.memory, options.profile);
     this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
-    const { rings, arenaAt } = createRings(options);
+    const { rings, arenaAt } = createRings(this.memory.wasm, options);
     this.#rings = rings.map(attachRing);
     const { control } = this.memory;
     this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1], arenaAt);
-    this.fragmentMemory = rings.map(() => createReassemblyMemory(options.fragmentBytes));
+    this.fragmentMemory = rings.map(() => createReassemblyMemory(this.memory.wasm, options.fragmentBytes));
     this.released = new ReleasedPackets(this.fragmentMemory);
     const threads = options.shards + 1;
     this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
@@ -173,7 +177,7 @@ export class Engine {
   #defineFlows(rules: FlowRules | undefined): ShardTask['flows'] {
     if (rules === undefined) return undefined;
     const firstAction = Atomics.load(this.memory.control, CONTROL.ACTIONS); // orders nothing: only this thread writes it
-    new Pipeline(this.tracker, new PacketBatch(1, 0), rules, action => this.defineAction(action));
+    new Pipeline(this.tracker, allocatePackets(this.memory.wasm, 1, 0), rules, action => this.defineAction(action));
     return { rules, firstAction };
   }
 

@@ -57,7 +57,8 @@ import { CONTROL } from './memory.js';
 import { NO_REWRITING, PACKET, PACKET_WORDS } from './packet.js';
 import { MAX_HELD_FRAME, type Reassembly } from './reassembly.js';
 import { countFragments, dropFragments, expireFragments, FATE, queueReleased } from './release.js';
-import { ROW, type Tracker, WHOLE_ROW } from './tracker.js';
+import { ROW } from './row.js';
+import { type Tracker, WHOLE_ROW } from './tracker.js';
 import { rejectPacket } from './verdict.js';
 
 const { SRC0, L3, L4, L4_END, PORTS, PORTS_REVERSED, PROTOCOL, HASH } = FACT;

@@ -12,7 +12,8 @@ import { clearUsedLocked } from '../nat/used-ports.js';
 import { leaveLocked, lockFreeRegion, lockRegion, regionAt, unlockRegion } from '../sharedarraybuffer-hashmap/index.js';
 import { EVENT } from './counters.js';
 import { REGION_WORD } from './region.js';
-import { LEAVING_WORDS, NO_REGION, type Tracker } from './tracker.js';
+import { NO_REGION } from './row.js';
+import { LEAVING_WORDS, type Tracker } from './tracker.js';
 
 /**
  * Locks a region, after leaving the one that is held.

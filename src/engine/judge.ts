@@ -2,34 +2,26 @@
  * What the tracker makes of one packet, once its region is locked: the rules of OVS `conntrack_execute()`,
  * `process_one()` and `conn_update_state()`.
  *
- * Imports connections, expected, membership, payload, translate, verdict, action, counters, packet, tracker, track/,
+ * Imports connections, expected, judge-kernel, membership, payload, translate, verdict, action, counters, packet, tracker, track/,
  * wire/facts. Imported by process.ts.
  */
 import { HELPERS, NO_HELPER } from '../alg/helpers.js';
 import { REASON } from '../reason.js';
 import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
 import {
-  ANNEX,
   CONN,
   STATUS_HELPED,
   STATUS_HELPER,
   STATUS_HELPER_SHIFT,
-  STATUS_L4_MASK,
-  STATUS_LABEL,
-  STATUS_NAT,
-  STATUS_POLICY_SHIFT,
   STATUS_RELATED,
   zoneOf,
 } from '../track/connection.js';
-import { OTHER, stateAfter as stateOfOtherAfter, timeoutOf as timeoutOfOther } from '../track/other.js';
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
-import { updateEstablished as updateEstablishedTcp } from '../track/tcp.js';
-import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { trackerOf, updateConnection } from '../track/trackers.js';
-import { FACT, FACT_RELATED, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
+import { FACT, FACT_RELATED, FAMILY_IPV6, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
 import { turnRound } from '../wire/icmp.js';
-import { ROWS as ALL_ROWS, ROW_MASK as MASK_OF_ROW, ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
+import { ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 import {
   ACTION,
   ACTION_COMMIT,
@@ -46,160 +38,35 @@ import {
   NOT_FOUND,
   removeConnectionLocked,
 } from './connections.js';
-import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
+import { EVENT } from './counters.js';
 import { adoptExpected, describeExpected, describeRelated, isExpected, publishExpectation } from './expected.js';
 import { holdRegion } from './hold.js';
 import { noticeChangeLocked } from './membership.js';
-import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
+import { PACKET } from './packet.js';
 import { handlePayload, restoreSegment } from './payload.js';
-import { ROW, type Tracker } from './tracker.js';
+import { ROW } from './row.js';
+import type { Tracker } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
 import { describePacket, finishPacket, setMarks } from './verdict.js';
 
 // Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
 // imported function compared with the one that was inlined.
-const { TIME, STATE, REASON: P_REASON, ZONE, MARK, LABEL, TUPLE_SRC, TUPLE_DST, CONNECTION } = PACKET;
-const { GENERATION: P_GENERATION, TUPLE_PROTOCOL, TUPLE_PORTS } = PACKET;
-const { PROTOCOL, HASH, FLAGS, PORTS, PORTS_REVERSED, SRC, SRC0, DST, DST0, L4, L4_END } = FACT;
-const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, STATUS, EXPIRES } = CONN;
-const { SRC: A_SRC, DST: A_DST } = ANNEX;
+const { STATE, ZONE, CONNECTION, GENERATION: P_GENERATION } = PACKET;
+const { PROTOCOL, HASH, FLAGS } = FACT;
+const { STATUS } = CONN;
 const { GENERATION } = RECORD;
 const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY } = ACTION;
-const { CANDIDATE, CANDIDATE_AT, KEY: ROW_KEY, ACTION: ROW_ACTION, REGION: ROW_REGION } = ROW;
-const PACKET_WORDS = WORDS_OF_PACKET;
-const ROWS = ALL_ROWS;
+const { CANDIDATE, ACTION: ROW_ACTION } = ROW;
 const ROW_WORDS = WORDS_OF_ROW;
-const ROW_MASK = MASK_OF_ROW;
-const REASON_COUNTS_AT = REASONS_AT;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE, CHANGED } = UPDATE;
-const { TCP } = IPPROTO;
-const { BOTH_WAYS } = OTHER;
 const PROTOCOL_MASK = MASK_OF_PROTOCOL;
-const FAMILY_AND_PROTOCOL = 0xffff;
 const IPV6 = FAMILY_IPV6;
 const RELATED = FACT_RELATED;
 const NONE = NO_RECORD;
 const NO_REASON = REASON.none;
-const L4_MASK = STATUS_L4_MASK;
-const POLICY_SHIFT = STATUS_POLICY_SHIFT;
-const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
-const ESTABLISHED_TIMEOUT = TIMEOUT.tcp_established;
-const stateAfter = stateOfOtherAfter;
-const timeoutOf = timeoutOfOther;
-const updateEstablished = updateEstablishedTcp;
-/** Changes no word of a packet or of the table, but says that it is not negative. */
-const WORD_MASK = 0x3fffffff;
-/** Actions that do more than look up and commit: judgePacket()'s. */
-export const NOT_PLAIN_ACTION = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
-/** Connections that judgePacket() alone deals with. */
-const STATUS_NOT_PLAIN = STATUS_LABEL | STATUS_NAT | STATUS_HELPED;
-/** 1 for all numbers but 0, which gives 0. */
-const isNotZero = (bits: number): number => (bits | (0 - bits)) >>> 31;
 /** A packet that was rewritten by an action before this one. */
 const TRANSLATED = CT.SNAT | CT.DNAT;
-
-/**
- * The fast path of judgePacket(): TCP and UDP packets that were not judged before, whose candidate is their connection,
- * lives and stays in its state, under an action that only looks up and commits. It is allowed because the update and the
- * verdict are the same; what is left out are the questions whose answers are known here.
- *
- * One loop for all that come in a row, and no call in it that is not inlined: after one the compiler loads the map,
- * length and address of every array again. Whatever is not as simple as that ends the loop, and judgePacket() goes on.
- *
- * @param first number of the batch's first packet in `packets`
- * @param from place in the batch of the packet to begin with; its region is held
- * @returns the place of the first packet that is judgePacket()'s, or another region's
- */
-export function judgePlainRows(
-  tracker: Tracker,
-  packets: Int32Array,
-  times: Float64Array,
-  first: number,
-  from: number,
-  count: number,
-): number {
-  const { words, doubles, counts, held, timeoutsMs, frames, checksSequence } = tracker;
-  const { annexesAt, annexWords } = tracker.map;
-  const rows = count | 0;
-  const begin = first | 0;
-  const region = held | 0;
-  let latestMs = tracker.latestMs[0];
-  let index = from | 0;
-  for (; index < rows; index++) {
-    const base = (index * ROW_WORDS) & ROW_MASK;
-    const at = ROWS[base + CANDIDATE_AT] & WORD_MASK;
-    const packet = Math.imul(begin + index, PACKET_WORDS) & WORD_MASK;
-    const key = ROWS[base + ROW_KEY];
-    const generation = words[at + GENERATION];
-    const status = words[at + STATUS];
-    if (words[at + KEY] !== key || ROWS[base + ROW_REGION] !== region || (generation & 1) === 0) break;
-    if ((status & STATUS_NOT_PLAIN) !== 0) break;
-    const src = words[at + C_SRC];
-    const dst = words[at + C_DST];
-    const ports = words[at + C_PORTS];
-    const isWide = (key & IPV6) !== 0;
-    const annex = isWide ? (annexesAt + src * annexWords) & WORD_MASK : 0;
-    // Not 0 where the packet differs from the connection, and from the connection turned round.
-    let there = ports ^ ROWS[base + PORTS];
-    let back = ports ^ ROWS[base + PORTS_REVERSED];
-    if (isWide) {
-      for (let word = 0; word < 4; word++) {
-        const from = words[annex + A_SRC + word];
-        const to = words[annex + A_DST + word];
-        there |= (from ^ ROWS[base + SRC0 + word]) | (to ^ ROWS[base + DST0 + word]);
-        back |= (from ^ ROWS[base + DST0 + word]) | (to ^ ROWS[base + SRC0 + word]);
-      }
-    } else {
-      there |= (src ^ ROWS[base + SRC]) | (dst ^ ROWS[base + DST]);
-      back |= (src ^ ROWS[base + DST]) | (dst ^ ROWS[base + SRC]);
-    }
-    if (there !== 0 && back !== 0) break;
-    const reply = isNotZero(there);
-    const nowMs = times[(packet + TIME) >>> 1];
-    if (!(nowMs < doubles[(at + EXPIRES) >>> 1])) break;
-
-    let timeout = ESTABLISHED_TIMEOUT;
-    let state = EST | TRK | (reply * RPL);
-    if ((key & PROTOCOL_MASK) === TCP) {
-      const l4 = ROWS[base + L4] & WORD_MASK;
-      if (!updateEstablished(words, frames, at, l4, ROWS[base + L4_END], reply, checksSequence)) break;
-    } else {
-      const l4State = status & L4_MASK;
-      if (stateAfter(l4State, reply) !== l4State) break;
-      timeout = timeoutOf(l4State);
-      if (l4State !== BOTH_WAYS) state = NEW | TRK;
-    }
-    doubles[(at + EXPIRES) >>> 1] = nowMs + timeoutsMs[(status >>> POLICY_SHIFT) * POLICY_SIZE + timeout];
-    if (nowMs > latestMs) latestMs = nowMs;
-
-    packets[packet + STATE] = state;
-    packets[packet + P_REASON] = NO_REASON;
-    packets[packet + ZONE] = key >>> 16;
-    packets[packet + MARK] = words[at + C_MARK];
-    // Two words at a time.
-    times[(packet + LABEL) >>> 1] = 0;
-    times[(packet + LABEL + 2) >>> 1] = 0;
-    packets[packet + TUPLE_PROTOCOL] = key & FAMILY_AND_PROTOCOL;
-    packets[packet + TUPLE_PORTS] = ports;
-    if (isWide) {
-      for (let word = 0; word < 4; word++) {
-        packets[packet + TUPLE_SRC + word] = words[annex + A_SRC + word];
-        packets[packet + TUPLE_DST + word] = words[annex + A_DST + word];
-      }
-    } else {
-      packets[packet + TUPLE_SRC + 3] = src;
-      packets[packet + TUPLE_DST + 3] = dst;
-    }
-    packets[packet + CONNECTION] = ROWS[base + CANDIDATE];
-    packets[packet + P_GENERATION] = generation;
-  }
-  tracker.latestMs[0] = latestMs;
-  // For what goes by the time of the packet at hand when the batch is over: fragments that wait.
-  if (index > from) tracker.now[0] = times[((first + index - 1) * PACKET_WORDS + TIME) >>> 1];
-  counts[REASON_COUNTS_AT + NO_REASON] += index - from;
-  return index;
-}
 
 /**
  * Judges one packet.

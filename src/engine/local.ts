@@ -9,6 +9,7 @@ import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
 import { CONTROL, createMemory, type EngineMemory } from './memory.js';
 import { memoryOptions, resolveOptions, type TableOptions } from './options.js';
+import { allocatePackets, type EnginePackets, packetsIn } from './packet-memory.js';
 import { Pipeline } from './pipeline.js';
 import { applyProfile } from './policy.js';
 import { processPackets } from './process.js';
@@ -39,6 +40,8 @@ export class LocalEngine {
   readonly fragmentMemory: readonly ReassemblyHandle[];
   readonly #cursor: SweepCursor;
   readonly #pipeline: Pipeline | undefined;
+  /** Where packets are copied to that lie elsewhere. */
+  #batch: PacketBatch | undefined;
   readonly #top: SharedArrayBuffer | undefined;
 
   /** @throws RangeError when an option is out of range or the memory is not to be had, FlowError for a wrong rule */
@@ -47,7 +50,7 @@ export class LocalEngine {
     this.memory = createMemory(memoryOptions(resolved, 0));
     applyProfile(this.memory, resolved.profile);
     this.settings = new Settings(this.memory);
-    const fragments = createReassemblyMemory(resolved.fragmentBytes);
+    const fragments = createReassemblyMemory(this.memory.wasm, resolved.fragmentBytes);
     this.fragmentMemory = [fragments];
     this.released = new ReleasedPackets(this.fragmentMemory);
     this.#top = resolved.tracksTop ? createTopMemory(1) : undefined;
@@ -55,10 +58,20 @@ export class LocalEngine {
     this.tracker = createTracker(this.memory, 1, attachReassembly(fragments), top);
     this.#cursor = createSweepCursor(this.memory.map);
     if (resolved.flows !== undefined) {
-      this.#pipeline = new Pipeline(this.tracker, new PacketBatch(1, 0), resolved.flows, action =>
-        this.defineAction(action),
-      );
+      const memory = allocatePackets(this.memory.wasm, 1, 0);
+      this.#pipeline = new Pipeline(this.tracker, memory, resolved.flows, action => this.defineAction(action));
     }
+  }
+
+  /**
+   * A batch in the engine's memory, which stays taken until the engine ends: use it again and again. Its packets are judged
+   * where they lie; those of any other batch are copied there and back.
+   * @param capacity packets that fit
+   * @param frameBytes bytes of frames that fit. Default: 2048 for each packet
+   * @throws RangeError when the memory is not to be had
+   */
+  createBatch(capacity: number, frameBytes?: number): PacketBatch {
+    return new PacketBatch(capacity, frameBytes, this.memory.wasm);
   }
 
   /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
@@ -68,13 +81,40 @@ export class LocalEngine {
 
   /** Judges all packets of the batch, in order. */
   execute(batch: PacketBatch): void {
-    if (this.#pipeline !== undefined) {
-      this.#pipeline.use(batch);
-      this.#pipeline.run(0, batch.length);
+    const { inEngine } = batch;
+    if (inEngine?.wasm === this.memory.wasm) {
+      this.#judge(inEngine, batch.length);
       return;
     }
-    this.tracker.frames = batch.frames;
-    processPackets(this.tracker, batch.packets, batch.times, 0, batch.length);
+    const own = this.#batchLike(batch);
+    own.copyFrom(batch);
+    // Not more frame memory than the batch has: what lies outside of it is refused.
+    const { wasm } = this.memory;
+    const { packets, bytes } = own;
+    this.#judge(
+      packetsIn(wasm, packets.byteOffset, batch.capacity, bytes.byteOffset, batch.bytes.length),
+      batch.length,
+    );
+    batch.copyFrom(own);
+  }
+
+  #judge(packets: EnginePackets, count: number): void {
+    if (this.#pipeline === undefined) {
+      processPackets(this.tracker, packets, 0, count);
+      return;
+    }
+    this.#pipeline.use(packets);
+    this.#pipeline.run(0, count);
+  }
+
+  /** A batch in the engine's memory with as much room: the one of last time if it has that. */
+  #batchLike({ capacity, bytes }: PacketBatch): PacketBatch {
+    const last = this.#batch;
+    if (last !== undefined && last.capacity >= capacity && last.bytes.length >= bytes.length) return last;
+    // At least twice as much, so that all that are given up take no more than the last.
+    const packets = Math.max(capacity, 2 * (last?.capacity ?? 0));
+    this.#batch = this.createBatch(packets, Math.max(bytes.length, 2 * (last?.bytes.length ?? 0)));
+    return this.#batch;
   }
 
   /** Removes every connection that has ended by `nowMs`. */

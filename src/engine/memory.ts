@@ -2,15 +2,17 @@
  * The memory that the threads of an engine share, beside its rings: the connection table and a small control block
  * with settings, timeouts, actions and counts.
  *
- * Imports alg/expectation, sharedarraybuffer-hashmap, track/, counters, action, region, nat/used-ports.
+ * Imports alg/expectation, sharedarraybuffer-hashmap, track/, wire/, counters, action, region, nat/used-ports.
  * Imported by engine/.
  */
 
 import { createExpectations } from '../alg/expectation.js';
 import { createUsedPorts } from '../nat/used-ports.js';
-import { attachMap, createMap, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { attachMap, createMap, mapBytes, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
 import { defaultTimeoutsMs, MAX_TIMEOUT_POLICIES, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
+import { ROWS_BYTES } from '../wire/rows.js';
+import { createWasmMemory, MAX_MEMORY, type WasmMemory } from '../wire/wasm.js';
 import { ACTION_WORDS, MAX_ACTIONS } from './action.js';
 import { COUNTER_ROW } from './counters.js';
 import { HISTOGRAM_ROW } from './histogram.js';
@@ -53,10 +55,10 @@ const CONTROL_WORDS = 48;
 /** What OVS has when nobody sets it: bytes of a fragment that is not the last, and fragments that may be held. */
 const DEFAULT_MIN_FRAGMENT = { ipv4: 1200, ipv6: 1280 } as const;
 const DEFAULT_MAX_FRAGMENTS = 1000;
-const TIMEOUTS_AT = CONTROL_WORDS;
 const TIMEOUT_DOUBLES = MAX_TIMEOUT_POLICIES * TIMEOUT_POLICY_SIZE;
-const ACTIONS_AT = TIMEOUTS_AT + 2 * TIMEOUT_DOUBLES;
-const ZONE_COUNTS_AT = ACTIONS_AT + MAX_ACTIONS * ACTION_WORDS;
+const TIMEOUT_BYTES = TIMEOUT_DOUBLES * Float64Array.BYTES_PER_ELEMENT;
+const ACTION_BYTES = MAX_ACTIONS * ACTION_WORDS * Int32Array.BYTES_PER_ELEMENT;
+const ZONE_COUNTS_AT = CONTROL_WORDS;
 const ZONE_LIMITS_AT = ZONE_COUNTS_AT + ZONES;
 const ZONE_POLICIES_AT = ZONE_LIMITS_AT + ZONES;
 /** Different policies of zones that there may be, and words of one, of that of the table, and of a token bucket. */
@@ -78,14 +80,21 @@ const COUNTERS_AT = SOURCE_HALF_OPEN_AT + 2 * SOURCE_CELLS;
 
 /** What a worker needs to attach to; can be posted to another thread. */
 export interface MemoryHandle {
-  readonly table: SharedArrayBuffer;
+  readonly table: WasmMemory;
   readonly expectations: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
   readonly usedPorts: SharedArrayBuffer;
 }
 
+/**
+ * What the packet loop's WebAssembly reaches lies in one memory: the table from its first byte on, then timeouts and
+ * actions, then the rows of each thread, and behind them, as it grows, the packets (packet-memory.ts).
+ */
 export interface EngineMemory {
+  readonly wasm: WasmMemory;
   readonly map: SharedMap;
+  /** First byte of the timeouts in that memory. */
+  readonly timeoutsAt: number;
   /** Connections that others have announced: alg/expectation. */
   readonly expectations: SharedMap;
   readonly control: Int32Array;
@@ -146,19 +155,29 @@ function shareOf(total: number, regions: number): number {
   return Math.min(total, Math.ceil(mean + 6 * Math.sqrt(mean) + 8));
 }
 
+/** First byte of the rows (wire/rows) of thread number `owner`. */
+export function rowsAt({ timeoutsAt }: EngineMemory, owner: number): number {
+  return timeoutsAt + TIMEOUT_BYTES + ACTION_BYTES + (owner - 1) * ROWS_BYTES;
+}
+
 /** @throws RangeError when a size is out of range or the memory is not to be had */
 export function createMemory(options: MemoryOptions): EngineMemory {
-  const map = createMap({
+  const table = {
     regions: options.regions,
     recordsPerRegion: shareOf(options.maxConnections, options.regions),
     recordWords: CONN_WORDS,
     annexesPerRegion: shareOf(options.maxIpv6Connections, options.regions),
     annexWords: ANNEX_WORDS,
     regionUserWords: REGION_USER_WORDS,
-  });
+  };
+  const bytes = mapBytes(table) + TIMEOUT_BYTES + ACTION_BYTES + options.threads * ROWS_BYTES;
+  if (bytes > MAX_MEMORY) throw new RangeError(`the table would take ${bytes} bytes, the most is ${MAX_MEMORY}`);
+  const wasm = createWasmMemory(bytes);
   const words = COUNTERS_AT + options.threads * (COUNTER_ROW + 2 * HISTOGRAM_ROW) * 2;
   const memory = viewOf(
-    map,
+    wasm,
+    createMap(table, wasm.buffer),
+    mapBytes(table),
     createExpectations(options.maxExpectations),
     new SharedArrayBuffer(words * 4),
     options.threads,
@@ -184,9 +203,9 @@ export function createMemory(options: MemoryOptions): EngineMemory {
 }
 
 export function handleOf(memory: EngineMemory): MemoryHandle {
-  const { map, expectations, control, usedPorts } = memory;
+  const { wasm, expectations, control, usedPorts } = memory;
   return {
-    table: map.buffer,
+    table: wasm,
     expectations: expectations.buffer,
     control: control.buffer as SharedArrayBuffer,
     usedPorts: usedPorts.buffer as SharedArrayBuffer,
@@ -197,12 +216,16 @@ export function handleOf(memory: EngineMemory): MemoryHandle {
 export function attachMemory(handle: MemoryHandle): EngineMemory {
   const head = new Int32Array(handle.control, 0, CONTROL_WORDS);
   const threads = Atomics.load(head, CONTROL.THREADS); // acquires the settings
-  const map = attachMap(handle.table);
-  return viewOf(map, attachMap(handle.expectations), handle.control, threads, new Int32Array(handle.usedPorts));
+  const map = attachMap(handle.table.buffer);
+  const expectations = attachMap(handle.expectations);
+  const usedPorts = new Int32Array(handle.usedPorts);
+  return viewOf(handle.table, map, mapBytes(map), expectations, handle.control, threads, usedPorts);
 }
 
 function viewOf(
+  wasm: WasmMemory,
   map: SharedMap,
+  timeoutsAt: number,
   expectations: SharedMap,
   control: SharedArrayBuffer,
   threads: number,
@@ -210,10 +233,12 @@ function viewOf(
 ): EngineMemory {
   const stepTimesAt = COUNTERS_AT * 4 + threads * COUNTER_ROW * 8;
   return {
+    wasm,
     map,
+    timeoutsAt,
     expectations,
     control: new Int32Array(control, 0, COUNTERS_AT),
-    timeoutsMs: new Float64Array(control, TIMEOUTS_AT * 4, TIMEOUT_DOUBLES),
+    timeoutsMs: new Float64Array(wasm.buffer, timeoutsAt, TIMEOUT_DOUBLES),
     zoneCounts: new Int32Array(control, ZONE_COUNTS_AT * 4, ZONES),
     zoneLimits: new Int32Array(control, ZONE_LIMITS_AT * 4, ZONES),
     zonePolicies: new Uint8Array(control, ZONE_POLICIES_AT * 4, ZONES),
@@ -224,7 +249,7 @@ function viewOf(
     sourceRates: new Int32Array(control, SOURCE_RATES_AT * 4, 2 * SOURCE_CELLS * RATE_WORDS),
     zoneHalfOpen: new Int32Array(control, ZONE_HALF_OPEN_AT * 4, ZONES),
     sourceHalfOpen: new Int32Array(control, SOURCE_HALF_OPEN_AT * 4, 2 * SOURCE_CELLS),
-    actions: new Int32Array(control, ACTIONS_AT * 4, MAX_ACTIONS * ACTION_WORDS),
+    actions: new Int32Array(wasm.buffer, timeoutsAt + TIMEOUT_BYTES, MAX_ACTIONS * ACTION_WORDS),
     counters: new Float64Array(control, COUNTERS_AT * 4, threads * COUNTER_ROW),
     usedPorts,
     sweepStepTimes: new Float64Array(control, stepTimesAt, threads * HISTOGRAM_ROW),

@@ -29,7 +29,7 @@ import { CT } from '../track/state.js';
 import { openPeers as openTcpPeers, tcpRefusal as refusalOfTcp } from '../track/tcp.js';
 import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
-import { ROWS as ALL_ROWS, ROW_MASK as MASK_OF_ROW, ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
+import { ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 import { ACTION, ACTION_COMMIT, ACTION_TRANSLATE } from './action.js';
 import { takeAddressesLocked, takeOutLocked, timeoutPolicyOf } from './connections.js';
 import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
@@ -38,8 +38,9 @@ import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import { floodPolicyOf, NO_POLICY } from './policy.js';
 import { freeConnections, reserveConnections } from './room.js';
+import { NO_KEY as NOT_PLAIN_KEY, ROW } from './row.js';
 import type { TopSketches } from './top.js';
-import { NO_KEY as NOT_PLAIN_KEY, ROW, type Tracker } from './tracker.js';
+import type { Tracker } from './tracker.js';
 
 // Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
 // imported function compared with the one that was inlined.
@@ -50,9 +51,7 @@ const { KEY, SRC: C_SRC, DST: C_DST, PORTS: C_PORTS, MARK: C_MARK, LABEL: C_LABE
 const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY, HELPER: A_HELPER } = ACTION;
 const { CANDIDATE, KEY: ROW_KEY, ACTION: ROW_ACTION, REGION: ROW_REGION, HOME } = ROW;
 const PACKET_WORDS = WORDS_OF_PACKET;
-const ROWS = ALL_ROWS;
 const ROW_WORDS = WORDS_OF_ROW;
-const ROW_MASK = MASK_OF_ROW;
 const REASON_COUNTS_AT = REASONS_AT;
 const NEW_AND_TRACKED = CT.NEW | CT.TRK;
 const { TCP } = IPPROTO;
@@ -87,12 +86,13 @@ function isPlainOpening(tracker: Tracker, action: number): boolean {
 }
 
 /** How many packets from place `from` on in the batch may open a connection under that action, as far as was looked. */
-function countOpening(held: number, action: number, from: number, count: number): number {
+function countOpening(tracker: Tracker, action: number, from: number, count: number): number {
+  const { facts, held } = tracker;
   let index = from;
   for (; index < count; index++) {
-    const base = (index * ROW_WORDS) & ROW_MASK;
-    if (ROWS[base + CANDIDATE] !== NONE || ROWS[base + ROW_KEY] === NO_KEY) break;
-    if (ROWS[base + ROW_REGION] !== held || ROWS[base + ROW_ACTION] !== action) break;
+    const base = index * ROW_WORDS;
+    if (facts[base + CANDIDATE] !== NONE || facts[base + ROW_KEY] === NO_KEY) break;
+    if (facts[base + ROW_REGION] !== held || facts[base + ROW_ACTION] !== action) break;
   }
   return index - from;
 }
@@ -112,9 +112,9 @@ export function openPlainRows(
   from: number,
   count: number,
 ): number {
-  const { held, memory, actions } = tracker;
-  const action = ROWS[((from * ROW_WORDS) & ROW_MASK) + ROW_ACTION];
-  const candidates = countOpening(held, action, from, count);
+  const { memory, actions, facts } = tracker;
+  const action = facts[from * ROW_WORDS + ROW_ACTION];
+  const candidates = countOpening(tracker, action, from, count);
   if (candidates === 0 || !isPlainOpening(tracker, action)) return from;
   const zone = actions[action + A_ZONE];
   const wanted = Math.min(candidates, freeConnections(memory, zone));
@@ -130,7 +130,7 @@ export function openPlainRows(
   tracker.counts[REASON_COUNTS_AT + NO_REASON] += opened;
   // For what goes by the time of the packet at hand when the batch is over: fragments that wait.
   if (opened > 0) tracker.now[0] = times[((first + next - 1) * PACKET_WORDS + TIME) >>> 1];
-  if (tracker.top !== undefined) countOpened(tracker.top, tracker.now, times, first, from, next, zone);
+  if (tracker.top !== undefined) countOpened(tracker, tracker.top, times, first, from, next, zone);
   return next;
 }
 
@@ -144,8 +144,8 @@ function takeBackLocked(tracker: Tracker, packets: Int32Array, first: number, fr
 
 /** Counts connections that were opened for the heavy hitters. */
 function countOpened(
+  { facts, now }: Tracker,
   top: TopSketches,
-  now: Float64Array,
   times: Float64Array,
   first: number,
   from: number,
@@ -154,7 +154,7 @@ function countOpened(
 ): void {
   for (let index = from; index < next; index++) {
     now[0] = times[((first + index) * PACKET_WORDS + TIME) >>> 1];
-    top.countNew(ROWS, index * ROW_WORDS, zone, now);
+    top.countNew(facts, index * ROW_WORDS, zone, now);
   }
 }
 
@@ -173,7 +173,7 @@ function openRows(
   zone: number,
   namedPolicy: number,
 ): number {
-  const { words, doubles, map, held, timeoutsMs, frames, memory } = tracker;
+  const { words, doubles, map, held, timeoutsMs, frames, memory, facts } = tracker;
   const { recordBits, recordsAt, recordWords } = map;
   const head = zoneHead(map, held, zone);
   const policy = timeoutPolicyOf(memory, (zone << 16) | TCP, namedPolicy);
@@ -182,26 +182,26 @@ function openRows(
   let openedTcp = 0;
   for (; opened < wanted; opened++) {
     const index = from + opened;
-    const base = (index * ROW_WORDS) & ROW_MASK;
+    const base = index * ROW_WORDS;
     const packet = ((first + index) * PACKET_WORDS) & WORD_MASK;
-    const key = ROWS[base + ROW_KEY];
+    const key = facts[base + ROW_KEY];
     const isTcp = (key & PROTOCOL_MASK) === TCP;
-    const l4 = ROWS[base + L4] & WORD_MASK;
+    const l4 = facts[base + L4] & WORD_MASK;
     if (isTcp && tcpRefusal(frames, l4) !== NO_REASON) break;
-    const hash = ROWS[base + F_HASH];
-    const slot = newSlot(words, recordBits, ROWS[base + HOME] & WORD_MASK, hash);
+    const hash = facts[base + F_HASH];
+    const slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
     if (slot === NO_SLOT) break;
     const record = takeRecord(map, held);
     if (record === NONE) break;
     const at = (recordsAt + record * recordWords) & WORD_MASK;
     const isWide = (key & IPV6) !== 0;
-    const src = isWide ? takeAddressesLocked(tracker, held, base) : ROWS[base + SRC];
-    const dst = isWide ? 0 : ROWS[base + DST];
+    const src = isWide ? takeAddressesLocked(tracker, held, base) : facts[base + SRC];
+    const dst = isWide ? 0 : facts[base + DST];
     if (isWide && src === NONE) {
       giveRecordLocked(map, held, record);
       break;
     }
-    const ports = ROWS[base + PORTS];
+    const ports = facts[base + PORTS];
     const nowMs = times[(packet + TIME) >>> 1];
     words[at + C_SRC] = src;
     words[at + C_DST] = dst;
@@ -214,7 +214,7 @@ function openRows(
     let timeout = FIRST_TIMEOUT;
     if (isTcp) {
       timeout = SYN_SENT_TIMEOUT;
-      openPeers(words, frames, at, l4, ROWS[base + L4_END]);
+      openPeers(words, frames, at, l4, facts[base + L4_END]);
       openedTcp++;
     }
     doubles[(at + EXPIRES) >>> 1] = nowMs + timeoutsMs[policy * POLICY_SIZE + timeout];
@@ -234,8 +234,8 @@ function openRows(
     packets[packet + TUPLE_PORTS] = ports;
     if (isWide) {
       for (let word = 0; word < 4; word++) {
-        packets[packet + TUPLE_SRC + word] = ROWS[base + SRC0 + word];
-        packets[packet + TUPLE_DST + word] = ROWS[base + DST0 + word];
+        packets[packet + TUPLE_SRC + word] = facts[base + SRC0 + word];
+        packets[packet + TUPLE_DST + word] = facts[base + DST0 + word];
       }
     } else {
       packets[packet + TUPLE_SRC + 3] = src;

@@ -25,8 +25,9 @@ import { NONE } from '../fragment/layout.js';
 import type { NatAction } from '../nat/spec.js';
 import { REASON } from '../reason.js';
 import { ACTION as ACTION_WORD, ACTION_WORDS, type CtAction, MAX_ACTIONS } from './action.js';
-import { Departure, type PacketMemory, TRACKING_WORDS } from './departure.js';
+import { Departure, TRACKING_WORDS } from './departure.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
+import type { EnginePackets } from './packet-memory.js';
 import { processPackets } from './process.js';
 import { MAX_HELD_FRAME } from './reassembly.js';
 import { queueReleased, settleFragments } from './release.js';
@@ -85,13 +86,11 @@ export class Pipeline implements FlowContext {
   readonly #tracker: Tracker;
   readonly #machine: FlowMachine;
   readonly #define: (action: CtAction) => number;
-  #memory: PacketMemory;
+  #memory: EnginePackets;
   /** Numbers of the actions defined so far: rules that ask for the same share one. */
   readonly #numbers = new Map<string, number>();
   /** By number of an action, 1: its zone, mark or label comes with each packet. */
   readonly #varies = new Uint8Array(MAX_ACTIONS);
-  /** The action of the packet at hand when it varies: this thread's own words, which it alone writes and reads. */
-  readonly #ownAction = new Int32Array(ACTION_WORDS);
   /** The packet at hand as it left last, and the port that it came in by. */
   #departure = new Departure(MAX_HELD_FRAME);
   #inPort = 0;
@@ -103,7 +102,7 @@ export class Pipeline implements FlowContext {
    * @param define takes an action and gives its number: the first thread defines them, the others count along
    * @throws FlowError for a rule that is wrong, RangeError when there are too many different actions
    */
-  constructor(tracker: Tracker, memory: PacketMemory, rules: FlowRules, define: (action: CtAction) => number) {
+  constructor(tracker: Tracker, memory: EnginePackets, rules: FlowRules, define: (action: CtAction) => number) {
     this.#tracker = tracker;
     this.#memory = memory;
     this.#define = define;
@@ -120,7 +119,7 @@ export class Pipeline implements FlowContext {
   }
 
   /** Goes over to other memory, such as the next batch's. */
-  use(memory: PacketMemory): void {
+  use(memory: EnginePackets): void {
     this.#memory = memory;
     this.#tracker.frames = memory.frames;
   }
@@ -136,16 +135,16 @@ export class Pipeline implements FlowContext {
   }
 
   ct(packet: number, action: number, parameters: Int32Array, pass: number): number {
-    const { packets, times } = this.#memory;
+    const { packets } = this.#memory;
     const { actions, reassembly } = this.#tracker;
     if (reassembly !== undefined) reassembly.pass = pass;
     packets[packet + ACTION] = action;
     if (this.#varies[action] === 1) {
       this.#fillOwnAction(action, parameters);
-      this.#tracker.actions = this.#ownAction;
+      this.#tracker.actions = this.#tracker.ownAction;
       packets[packet + ACTION] = 0;
     }
-    processPackets(this.#tracker, packets, times, packet / PACKET_WORDS, 1);
+    processPackets(this.#tracker, this.#memory, packet / PACKET_WORDS, 1);
     this.#tracker.actions = actions;
     if (packets[packet + P_REASON] !== REASON['fragment-held']) return CT_OUTCOME.GOES_ON;
     if (reassembly === undefined || reassembly.completed === NONE) return CT_OUTCOME.GONE;
@@ -158,7 +157,7 @@ export class Pipeline implements FlowContext {
   beginCompleted(): void {
     const { reassembly } = this.#tracker;
     if (reassembly === undefined) return;
-    if (this.#stages.length === this.#depth) this.#stages.push(new Stage());
+    if (this.#stages.length === this.#depth) this.#stages.push(new Stage(this.#tracker.memory.wasm));
     const { outcome } = this.#machine.translator;
     this.#stages[this.#depth++].begin(reassembly, { memory: this.#memory, departure: this.#departure, outcome });
   }
@@ -184,8 +183,7 @@ export class Pipeline implements FlowContext {
 
   /** The action as it was defined, with what this packet brings along. */
   #fillOwnAction(action: number, parameters: Int32Array): void {
-    const own = this.#ownAction;
-    const { actions } = this.#tracker;
+    const { actions, ownAction: own } = this.#tracker;
     for (let word = 0; word < ACTION_WORDS; word++) own[word] = actions[action * ACTION_WORDS + word];
     own[ACTION_WORD.ZONE] = parameters[CT_PARAMETER.ZONE];
     own[ACTION_WORD.MARK] = parameters[CT_PARAMETER.MARK];

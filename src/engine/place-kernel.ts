@@ -1,18 +1,21 @@
 /**
- * Where the packets of a batch belong, four at a time: the second half of placeBatch(), as wire/plain-kernel is of
- * parsePlainRows(). What is worked out here for each row is what zoneHash(), partOf() and bucketAtHome() say of one, and
- * a test compares them; placing takes 4 ns, against 6 in JavaScript (AMD EPYC, Node 20).
+ * Where the packets of a batch belong, four at a time: action, region and home bucket of each, and whether judge-kernel
+ * may deal with it. What is worked out here for each row is what zoneHash(), partOf() and homeBucketAt() say of one, and a
+ * test compares them.
  *
- * Imports tracker, sharedarraybuffer-hashmap, wire/. Imported by process.
+ * It also asks for the line of each packet's home bucket.
+ *
+ * Imports action, packet, row, touch, sharedarraybuffer-hashmap, wire/. Imported by process, tracker.
  */
 import { BUCKET_MIX, BUCKET_WORDS, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { ZONE_MIX } from '../wire/hash.js';
-import { columnAt, createColumn, FIRST_COLUMN, ROW_BYTES, ROW_MEMORY, ROW_REASON } from '../wire/rows.js';
+import { ROW_BYTES, ROW_REASON, type Rows } from '../wire/rows.js';
 import {
   add,
   and,
   anyTrue,
+  bind,
   broadcast,
   type Code,
   compileFunction,
@@ -22,10 +25,12 @@ import {
   get,
   i32,
   i32add,
-  i32less,
+  i32left,
+  i32lessUnsigned,
   LANES,
-  load,
+  lane,
   multiply,
+  numbered,
   offsetOf,
   or,
   repeat,
@@ -36,78 +41,113 @@ import {
   shiftRight,
   shiftRightBy,
   transpose,
-  VECTOR_BYTES,
+  type WasmFunction,
   WORD_BYTES,
 } from '../wire/wasm.js';
-import { NO_KEY, NO_REGION, ROW } from './tracker.js';
+import { ACTION, ACTION_WORDS, MAX_ACTIONS, NOT_PLAIN_ACTION } from './action.js';
+import { PACKET, PACKET_WORDS } from './packet.js';
+import { NO_KEY, NO_REGION, ROW } from './row.js';
+import { touchLines } from './touch.js';
 
-const { PLACE } = FIRST_COLUMN;
-const [ACTION, ZONE, UNUSUAL] = [PLACE, PLACE + 1, PLACE + 2];
-/** What placeBatch() puts in: first word of the packet's action, its zone, and not 0 for what is judgePacket()'s. */
-export const PLACE_COLUMNS = {
-  ACTION: createColumn(ACTION),
-  ZONE: createColumn(ZONE),
-  UNUSUAL: createColumn(UNUSUAL),
-} as const;
-
-// Locals. Given: bytes of each column that are in use, and what bucketAtHome() and partOf() go by.
-const [END, REGIONS, BUCKETS_AT, BUCKETS_PER_REGION, BUCKET_SHIFT] = [0, 1, 2, 3, 4];
-const PARAMETERS = 5;
-const [AT, ROW_AT] = [5, 6];
-const WORDS = 2;
-const [PROTOCOL, HASH, KEY, NUMBER, REGION, HOME, REASON, SPARE0, SPARE1, SPARE2, SPARE3, HAS_PLACE, SEEN] = Array.from(
-  { length: 13 },
-  (_, at) => PARAMETERS + WORDS + at,
+const LOCALS = { parameters: 8, words: 2, vectors: 16 };
+/** Given: first byte of the rows and of the one to end before, of the packets and of the actions; what homeBucketAt() and
+ * partOf() go by. */
+const [FIRST, END, PACKET_AT, ACTIONS_AT, REGIONS, BUCKETS_AT, BUCKETS_PER_REGION, BUCKET_SHIFT] = [
+  0, 1, 2, 3, 4, 5, 6, 7,
+];
+const [ROW_AT, TOUCHED] = [LOCALS.parameters, LOCALS.parameters + 1];
+const V = numbered(
+  [
+    ...(['protocol', 'hash', 'key', 'number', 'region', 'home', 'reason', 'hasPlace', 'seen'] as const),
+    ...(['action', 'zone', 'unusual', 's0', 's1', 's2', 's3'] as const),
+  ],
+  LOCALS.parameters + LOCALS.words,
 );
-const VECTORS = 13;
-const SPARE = [SPARE0, SPARE1, SPARE2, SPARE3];
+const SPARE = [V.s0, V.s1, V.s2, V.s3];
 
-const rows = Array.from({ length: LANES }, (_, lane) => ({ address: get(ROW_AT), offset: lane * ROW_BYTES }));
-const column = (number: number): Code => load(get(AT), columnAt(number));
+const lanes = Array.from({ length: LANES }, (_, number) => number);
+const rows = lanes.map(number => ({ address: get(ROW_AT), offset: number * ROW_BYTES }));
+const packets = lanes.map(number => ({ address: get(PACKET_AT), offset: number * PACKET_WORDS * WORD_BYTES }));
 const zero = constant(0);
+/** A word of the actions whose first words are `action`. */
+const ofAction = (word: number): Code =>
+  gather(
+    lanes.map(number => ({
+      address: i32add(get(ACTIONS_AT), i32left(lane(get(V.action), number), i32(2))),
+      offset: offsetOf(word),
+    })),
+    0,
+  );
 
 const fourPackets: Code = [
-  ...set(PROTOCOL, gather(rows, offsetOf(FACT.PROTOCOL))),
-  ...set(HASH, gather(rows, offsetOf(FACT.HASH))),
-  ...set(REASON, gather(rows, offsetOf(ROW_REASON))),
-  ...set(NUMBER, and(get(PROTOCOL), constant(PROTOCOL_MASK))),
   ...set(
-    KEY,
+    V.action,
+    multiply(and(gather(packets, offsetOf(PACKET.ACTION)), constant(MAX_ACTIONS - 1)), constant(ACTION_WORDS)),
+  ),
+  ...set(V.zone, ofAction(ACTION.ZONE)),
+  ...set(
+    V.unusual,
+    or(and(ofAction(ACTION.FLAGS), constant(NOT_PLAIN_ACTION)), gather(packets, offsetOf(PACKET.STATE))),
+  ),
+  ...set(V.protocol, gather(rows, offsetOf(FACT.PROTOCOL))),
+  ...set(V.hash, gather(rows, offsetOf(FACT.HASH))),
+  ...set(V.reason, gather(rows, offsetOf(ROW_REASON))),
+  ...set(V.number, and(get(V.protocol), constant(PROTOCOL_MASK))),
+  ...set(
+    V.key,
     select(
-      or(shiftLeft(column(ZONE), 16), get(PROTOCOL)),
+      or(shiftLeft(get(V.zone), 16), get(V.protocol)),
       constant(NO_KEY),
       and(
-        equal(or(column(UNUSUAL), gather(rows, offsetOf(FACT.FLAGS))), zero),
-        or(equal(get(NUMBER), constant(IPPROTO.UDP)), equal(get(NUMBER), constant(IPPROTO.TCP))),
+        equal(or(get(V.unusual), gather(rows, offsetOf(FACT.FLAGS))), zero),
+        or(equal(get(V.number), constant(IPPROTO.UDP)), equal(get(V.number), constant(IPPROTO.TCP))),
       ),
     ),
   ),
-  ...set(REGION, shiftRight(multiply(shiftRight(get(HASH), 16), broadcast(REGIONS)), 16)),
-  ...set(HASH, add(get(HASH), multiply(column(ZONE), constant(ZONE_MIX)))),
+  ...set(V.region, shiftRight(multiply(shiftRight(get(V.hash), 16), broadcast(REGIONS)), 16)),
+  ...set(V.hash, add(get(V.hash), multiply(get(V.zone), constant(ZONE_MIX)))),
   // Two shifts, since one by 32, for a single bucket, would shift by 0.
-  ...set(HOME, shiftRightBy(shiftRight(multiply(get(HASH), constant(BUCKET_MIX)), 1), BUCKET_SHIFT)),
-  ...set(HOME, add(get(HOME), multiply(get(REGION), broadcast(BUCKETS_PER_REGION)))),
-  ...set(HOME, add(broadcast(BUCKETS_AT), shiftLeft(get(HOME), Math.log2(BUCKET_WORDS)))),
-  ...set(HAS_PLACE, equal(get(REASON), zero)),
-  ...set(SEEN, or(get(SEEN), and(get(PROTOCOL), get(HAS_PLACE)))),
-  ...set(REGION, select(get(REGION), constant(NO_REGION), get(HAS_PLACE))),
-  ...set(HOME, and(get(HOME), get(HAS_PLACE))),
-  ...scatter(rows, offsetOf(FACT.HASH), HASH),
-  ...scatter(rows, offsetOf(ROW.KEY), KEY),
+  ...set(V.home, shiftRightBy(shiftRight(multiply(get(V.hash), constant(BUCKET_MIX)), 1), BUCKET_SHIFT)),
+  ...set(V.home, add(get(V.home), multiply(get(V.region), broadcast(BUCKETS_PER_REGION)))),
+  ...set(V.home, add(broadcast(BUCKETS_AT), shiftLeft(get(V.home), Math.log2(BUCKET_WORDS)))),
+  ...set(V.hasPlace, equal(get(V.reason), zero)),
+  ...set(V.seen, or(get(V.seen), and(get(V.protocol), get(V.hasPlace)))),
+  ...set(V.region, select(get(V.region), constant(NO_REGION), get(V.hasPlace))),
+  ...set(V.home, and(get(V.home), get(V.hasPlace))),
+  ...scatter(rows, offsetOf(FACT.HASH), V.hash),
+  ...scatter(rows, offsetOf(ROW.KEY), V.key),
   // REGION, HOME and ACTION lie behind the parser's reason.
-  ...transpose(rows, offsetOf(ROW_REASON), [get(REASON), get(REGION), get(HOME), column(ACTION)], SPARE),
+  ...transpose(rows, offsetOf(ROW_REASON), [get(V.reason), get(V.region), get(V.home), get(V.action)], SPARE),
   ...set(ROW_AT, i32add(get(ROW_AT), i32(LANES * ROW_BYTES))),
-  ...set(AT, i32add(get(AT), i32(VECTOR_BYTES))),
+  ...set(PACKET_AT, i32add(get(PACKET_AT), i32(LANES * PACKET_WORDS * WORD_BYTES))),
 ];
-const body = [...repeat(fourPackets, i32less(get(AT), get(END))), ...anyTrue(and(get(SEEN), constant(FAMILY_IPV6)))];
-const kernel = compileFunction(ROW_MEMORY, PARAMETERS, WORDS, VECTORS, body);
+const module = compileFunction(LOCALS, [
+  ...set(ROW_AT, get(FIRST)),
+  ...repeat(fourPackets, i32lessUnsigned(get(ROW_AT), get(END))),
+  ...touchLines(ROW.HOME, { rowsAt: FIRST, row: ROW_AT, first: FIRST, end: END, touched: TOUCHED }),
+  ...anyTrue(and(get(V.seen), constant(FAMILY_IPV6))),
+]);
+
+/** placeRows() of the rows of a thread. */
+export const createPlaceKernel = ({ memory }: Rows): WasmFunction => bind(module, memory);
 
 /**
- * Writes KEY, REGION, HOME and ACTION of the first `count` rows of ROWS, at least one, and mixes their zone into HASH; in
- * a vector that is not full, also of rows behind them. Rows with a reason have no region.
+ * Writes ACTION, KEY, REGION and HOME of the first `count` rows, at least one, and mixes their zone into HASH; in a
+ * vector that is not full, also of rows behind them. Rows with a reason have no region.
+ *
+ * @param packetsAt first byte of the packets of the rows, in their memory
+ * @param actionsAt first byte of the actions
  * @returns 1 when there is IPv6 among those that have one, otherwise 0
  */
-export function placeRows(map: SharedMap, count: number): number {
+export function placeRows(
+  kernel: WasmFunction,
+  { at }: Rows,
+  map: SharedMap,
+  packetsAt: number,
+  actionsAt: number,
+  count: number,
+): number {
   const { regions, bucketsAt, bucketsPerRegion, bucketShift } = map;
-  return kernel(count * WORD_BYTES, regions, bucketsAt, bucketsPerRegion, bucketShift - 1);
+  const end = at + count * ROW_BYTES;
+  return kernel(at, end, packetsAt, actionsAt, regions, bucketsAt, bucketsPerRegion, bucketShift - 1);
 }

@@ -97,16 +97,19 @@ export class Producer {
   /** Frame memory of the caller's own, for tryPushInPlace(). */
   readonly arena: Uint8Array;
   readonly #arenaView: DataView;
+  /** Where the arena begins in the frame memory. */
+  readonly #arenaAt: number;
 
   /** @param arenaAt where in the frame memory that all rings share the arena begins; it is the rest. Default: none */
-  constructor(rings: readonly RingHandle[], key0: number, key1: number, arenaAt = rings[0].frames.byteLength) {
+  constructor(rings: readonly RingHandle[], key0: number, key1: number, arenaAt = rings[0].frames.bytes) {
     this.#lanes = rings.map(createLane);
     const capacity = this.#lanes.reduce((sum, lane) => sum + lane.ring.capacity, 0);
     this.#order = new Uint16Array(2 ** Math.ceil(Math.log2(capacity)));
     this.#key0 = key0;
     this.#key1 = key1;
-    this.arena = new Uint8Array(rings[0].frames, arenaAt);
-    this.#arenaView = new DataView(rings[0].frames, arenaAt);
+    this.arena = this.#lanes[0].ring.bytes.subarray(arenaAt);
+    this.#arenaAt = arenaAt;
+    this.#arenaView = new DataView(this.arena.buffer, this.arena.byteOffset, this.arena.length);
   }
 
   /** Packets pushed whose verdicts have not been released. */
@@ -166,10 +169,10 @@ export class Producer {
     const stop = stopOf(this.#arenaView, start, end, known, l3);
     const shard = this.#steer(this.#arenaView, start, Math.max(stop, start), stop < start ? KNOWN.L3_OTHER : known, l3);
     if (this.#isFenced() || !reserveSlot(this.#lanes[shard])) return false;
-    const { byteOffset } = this.arena;
+    const at = this.#arenaAt;
     const length = stop < start ? OUTSIDE : stop - start;
     const bits = known | this.#learned;
-    this.#fill(shard, byteOffset + start, length, bits, byteOffset + this.#l3, timeMs, action, cookie, 0);
+    this.#fill(shard, at + start, length, bits, at + this.#l3, timeMs, action, cookie, 0);
     this.#noteTurn();
     return true;
   }

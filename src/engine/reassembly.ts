@@ -6,6 +6,7 @@
 import { attachFragmentStore, createFragmentStore, type FragmentStore } from '../fragment/layout.js';
 import { WHOLE_BYTES } from '../fragment/whole.js';
 import { FRAGMENT_WORDS } from '../wire/fragment.js';
+import type { WasmMemory } from '../wire/wasm.js';
 import { createLane, type Lane } from './lane.js';
 import { PACKET_WORDS } from './packet.js';
 import { createRing, type RingHandle } from './ring.js';
@@ -42,11 +43,14 @@ export interface Reassembly {
   pass: number;
 }
 
-/** @param frameBytes memory for the frames of fragments that are held */
-export function createReassemblyMemory(frameBytes: number): ReassemblyHandle {
+/**
+ * @param wasm the engine's memory, for the ring
+ * @param frameBytes memory for the frames of fragments that are held
+ */
+export function createReassemblyMemory(wasm: WasmMemory, frameBytes: number): ReassemblyHandle {
   return {
     store: createFragmentStore(frameBytes, PACKET_WORDS).buffer,
-    released: createRing(RELEASED_PACKETS, RELEASED_BYTES),
+    released: createRing(wasm, RELEASED_PACKETS, RELEASED_BYTES),
   };
 }
 

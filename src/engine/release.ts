@@ -13,10 +13,10 @@ import { dropDatagram, endedDatagram, freeFragment, oldestDatagram } from '../fr
 import { DATAGRAM, type FragmentStore, HEADER, HELD, itemAt, NONE, takeItem, usedItems } from '../fragment/layout.js';
 import { FAMILY_IPV6 } from '../wire/facts.js';
 import { EVENT } from './counters.js';
-import type { PacketMemory } from './departure.js';
 import { fillReserved, publishFilled, reserveFrame, takeBack } from './lane.js';
 import { CONTROL } from './memory.js';
 import { PACKET, PACKET_WORDS } from './packet.js';
+import type { PacketMemory } from './packet-memory.js';
 import type { Reassembly } from './reassembly.js';
 import { processed } from './ring.js';
 import type { Tracker } from './tracker.js';

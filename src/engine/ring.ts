@@ -1,7 +1,7 @@
 /**
  * The ring between one producer and one shard: packets in, verdicts out, in the same place.
  *
- * A slot is a packet of PACKET_WORDS words (packet.ts); its frame lies in frame memory, which several rings may share:
+ * All of it lies in the memory of an engine. A slot is a packet; its frame lies in frame memory, which several rings may share:
  * each then has a part of its own for the frames that are copied, and whoever fills them may keep frames elsewhere in
  * it, where they are judged in place. The producer fills slots and publishes them by moving PRODUCED; the shard judges
  * them in place, rewriting frames where it must, and publishes the verdicts by moving PROCESSED; the producer reads them
@@ -14,10 +14,12 @@
  *         │ verdicts to read   │ packets to judge     │ free to fill      │
  * ```
  *
- * Both counts run freely modulo 2^32 and are written by one side each. Imports packet. Imported by producer.ts and
- * workers/, through engine/.
+ * Both counts run freely modulo 2^32 and are written by one side each. Imports packet-memory, wire/. Imported by
+ * producer.ts and workers/, through engine/.
  */
-import { PACKET_WORDS } from './packet.js';
+import { SLACK_BYTES } from '../wire/rows.js';
+import { growMemory, type WasmMemory } from '../wire/wasm.js';
+import { type EnginePackets, packetBytes, packetsIn } from './packet-memory.js';
 
 /** PRODUCED, PROCESSED and the two SLEEPS words have a cache line each. They and CLOSING are touched only through Atomics. */
 const RING = {
@@ -26,12 +28,11 @@ const RING = {
   PRODUCER_SLEEPS: 32,
   CONSUMER_SLEEPS: 48,
   CAPACITY: 64,
-  FRAMES_AT: 65,
-  FRAME_BYTES: 66,
-  MOST_PATIENCE: 67,
-  CLOSING: 68,
+  MOST_PATIENCE: 65,
+  CLOSING: 66,
 } as const;
 const HEADER_WORDS = 80;
+const HEADER_BYTES = HEADER_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 /** Looks at the other side's count before going to sleep: some 20 µs. */
 const SPINS = 1000;
@@ -45,65 +46,71 @@ const SPINS = 1000;
 const SPINS_PER_PACKET = 64;
 export const PATIENCE = 1_000_000;
 
-/** The memory of a ring; can be posted to another thread. */
-export interface RingHandle {
-  readonly slots: SharedArrayBuffer;
-  readonly frames: SharedArrayBuffer;
+/** Frame memory, perhaps of several rings, and the part of it that is one ring's own; in bytes. */
+export interface FramePlace {
+  /** First byte of the frame memory in the engine's. */
+  readonly at: number;
+  readonly bytes: number;
+  /** Where the ring's own part begins in the frame memory. */
+  readonly ownAt: number;
+  readonly ownBytes: number;
 }
 
-export interface Ring {
+/** Where a ring lies; can be posted to another thread. */
+export interface RingHandle {
+  readonly memory: WasmMemory;
+  /** First byte of the ring. */
+  readonly at: number;
+  readonly frames: FramePlace;
+}
+
+export interface Ring extends EnginePackets {
   readonly control: Int32Array;
-  /** The slots: `capacity` packets. */
-  readonly packets: Int32Array;
-  /** The same memory, for the packets' times. */
-  readonly times: Float64Array;
-  /** The frame memory, all of it. */
-  readonly bytes: Uint8Array;
-  readonly frames: DataView;
-  /** Where the ring's own part of it begins, and its bytes. */
+  /** Where the ring's own part of the frame memory begins, and its bytes. */
   readonly framesAt: number;
   readonly frameBytes: number;
-  /** A power of two. */
+  /** Packets, a power of two. */
   readonly capacity: number;
   /** Looks beyond SPINS that this side has earned with its packets, and how many it may save up. */
   patience: number;
   readonly mostPatience: number;
 }
 
-/**
- * @param capacity packets, a power of two
- * @param frameBytes bytes of frame memory for it alone
- * @param frames memory that has them from byte `framesAt` on; without it the ring gets its own
- * @param mostPatience PATIENCE, or 0 where threads have to share processors
- */
-export function createRing(
-  capacity: number,
-  frameBytes: number,
-  frames = new SharedArrayBuffer(frameBytes),
-  framesAt = 0,
-  mostPatience = 0,
-): RingHandle {
-  const slots = new SharedArrayBuffer((HEADER_WORDS + capacity * PACKET_WORDS) * 4);
-  const control = new Int32Array(slots, 0, HEADER_WORDS);
-  control[RING.FRAMES_AT] = framesAt;
-  control[RING.FRAME_BYTES] = frameBytes;
-  control[RING.MOST_PATIENCE] = mostPatience;
-  Atomics.store(control, RING.CAPACITY, capacity); // publishes the sizes written above
-  return { slots, frames };
+/** Takes frame memory that rings, and whoever fills them, share. @throws RangeError when it is not to be had */
+export function allocateFrames(memory: WasmMemory, bytes: number): number {
+  return growMemory(memory, bytes + SLACK_BYTES);
 }
 
-export function attachRing({ slots, frames }: RingHandle): Ring {
-  const control = new Int32Array(slots, 0, HEADER_WORDS);
-  const capacity = Atomics.load(control, RING.CAPACITY); // acquires the sizes
-  const packetsAt = HEADER_WORDS * 4;
+/**
+ * @param memory the engine's, which becomes longer by the ring
+ * @param capacity packets, a power of two
+ * @param frames its frame memory: some that it shares, or so many bytes of its own
+ * @param mostPatience PATIENCE, or 0 where threads have to share processors
+ * @throws RangeError when the memory is not to be had
+ */
+export function createRing(
+  memory: WasmMemory,
+  capacity: number,
+  frames: FramePlace | number,
+  mostPatience = 0,
+): RingHandle {
+  const at = growMemory(memory, HEADER_BYTES + packetBytes(capacity) + SLACK_BYTES);
+  const control = new Int32Array(memory.buffer, at, HEADER_WORDS);
+  control[RING.MOST_PATIENCE] = mostPatience;
+  Atomics.store(control, RING.CAPACITY, capacity); // publishes what was written above
+  if (typeof frames !== 'number') return { memory, at, frames };
+  const own = { at: allocateFrames(memory, frames), bytes: frames, ownAt: 0, ownBytes: frames };
+  return { memory, at, frames: own };
+}
+
+export function attachRing({ memory, at, frames }: RingHandle): Ring {
+  const control = new Int32Array(memory.buffer, at, HEADER_WORDS);
+  const capacity = Atomics.load(control, RING.CAPACITY); // acquires what was written before
   return {
+    ...packetsIn(memory, at + HEADER_BYTES, capacity, frames.at, frames.bytes),
     control,
-    packets: new Int32Array(slots, packetsAt, capacity * PACKET_WORDS),
-    times: new Float64Array(slots, packetsAt, (capacity * PACKET_WORDS) / 2),
-    bytes: new Uint8Array(frames),
-    frames: new DataView(frames),
-    framesAt: control[RING.FRAMES_AT],
-    frameBytes: control[RING.FRAME_BYTES],
+    framesAt: frames.ownAt,
+    frameBytes: frames.ownBytes,
     capacity,
     patience: 0,
     mostPatience: control[RING.MOST_PATIENCE],

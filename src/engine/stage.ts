@@ -6,8 +6,10 @@
  */
 import { familyOf, NONE } from '../fragment/layout.js';
 import { REASON } from '../reason.js';
-import { Departure, type PacketMemory } from './departure.js';
-import { PACKET, PACKET_WORDS } from './packet.js';
+import type { WasmMemory } from '../wire/wasm.js';
+import { Departure } from './departure.js';
+import { PACKET } from './packet.js';
+import { allocatePackets, type EnginePackets } from './packet-memory.js';
 import { MAX_HELD_FRAME, type Reassembly } from './reassembly.js';
 import { keepReleased, takeCompleted } from './release.js';
 import type { Tracker } from './tracker.js';
@@ -19,14 +21,14 @@ export const MAX_STAGES = 16;
 
 /** Whose turn it was before: the packet that made the datagram whole. */
 export interface Outer {
-  readonly memory: PacketMemory;
+  readonly memory: EnginePackets;
   readonly departure: Departure;
   /** FLOW_OUTCOME so far. */
   readonly outcome: number;
 }
 
 export class Stage {
-  readonly memory: PacketMemory;
+  readonly memory: EnginePackets;
   readonly departure = new Departure(MAX_HELD_FRAME);
   #outer: Outer | undefined;
   #next: number = NONE;
@@ -34,11 +36,9 @@ export class Stage {
   /** FAMILY_IPV6 or 0. */
   #family = 0;
 
-  constructor() {
-    const packets = new Int32Array(PACKET_WORDS);
-    const bytes = new Uint8Array(MAX_HELD_FRAME);
-    const times = new Float64Array(packets.buffer);
-    this.memory = { packets, times, bytes, frames: new DataView(bytes.buffer) };
+  /** @param wasm the engine's memory */
+  constructor(wasm: WasmMemory) {
+    this.memory = allocatePackets(wasm, 1, MAX_HELD_FRAME);
   }
 
   /** Begins with the datagram that was just made whole. */

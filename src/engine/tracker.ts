@@ -2,7 +2,7 @@
  * One thread's hold on the engine's memory: the views it works through, its number as owner of locks, its row of
  * counts and its scratch. Workers, the sweeper, the control side and the in-thread engine each have one.
  *
- * Imports memory, counters, alg/, nat/, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
+ * Imports memory, counters, row, the kernels, alg/, nat/, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
  */
 
 import { EXPECTATION_WORDS } from '../alg/expectation.js';
@@ -12,35 +12,22 @@ import { CHOICE_WORDS } from '../nat/choice.js';
 import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import type { TrackContext } from '../track/protocol.js';
 import { FACT_WORDS } from '../wire/facts.js';
-import { MAX_BATCH, ROW_WORDS, ROWS } from '../wire/rows.js';
+import { createPlainKernels, type PlainKernels } from '../wire/plain.js';
+import { columnAt, createRows, FIRST_COLUMN, MAX_BATCH, ROW_WORDS, type Rows } from '../wire/rows.js';
+import type { WasmFunction } from '../wire/wasm.js';
 import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.js';
 import { COUNTER_ROW } from './counters.js';
+import { createFindKernel } from './find-kernel.js';
 import { HISTOGRAM_ROW } from './histogram.js';
-import { CONTROL, type EngineMemory } from './memory.js';
+import { createJudgeKernel, LATEST } from './judge-kernel.js';
+import { CONTROL, type EngineMemory, rowsAt } from './memory.js';
+import { createPlaceKernel } from './place-kernel.js';
 import type { Reassembly } from './reassembly.js';
+import { NO_REGION } from './row.js';
 import type { TopSketches } from './top.js';
 
-/**
- * The words of a row of ROWS that are the engine's: what its passes tell one another. CANDIDATE and CANDIDATE_AT
- * mean something only while the region in which they were looked up is held.
- */
-export const ROW = {
-  /** Region of the packet's key. */
-  REGION: FACT_WORDS + 1,
-  /** First word of the home bucket. */
-  HOME: FACT_WORDS + 2,
-  /** First word of the packet's action. */
-  ACTION: FACT_WORDS + 3,
-  /** CONN.KEY of the packet's connection if nothing but an update can come of it: see judgePlainRows(); else NO_KEY. */
-  KEY: FACT_WORDS + 4,
-  /** The record that is most likely the packet's, or NONE. */
-  CANDIDATE: FACT_WORDS + 5,
-  /** Its first word; with NONE that of record 0, which is never live. */
-  CANDIDATE_AT: FACT_WORDS + 6,
-} as const;
-
-/** No connection's key: its protocol is above all that there are. */
-export const NO_KEY = -1;
+/** First word of the column that holds an action. */
+const OWN_ACTION = columnAt(FIRST_COLUMN.ACTION);
 
 /** Row of `facts` of a datagram that was put together, behind the row of NAT. */
 export const WHOLE_ROW = MAX_BATCH + 1;
@@ -49,13 +36,12 @@ export const WHOLE_ROW = MAX_BATCH + 1;
 export const MAX_LEAVING = 512;
 export const LEAVING_WORDS = 6;
 
-/** No region is locked, or a packet has none. */
-export const NO_REGION = -1;
-
 export interface Tracker extends TrackContext {
   readonly memory: EngineMemory;
-  /** The actions that packets name, of ACTION_WORDS words each: the engine's, or during one packet those of a pipeline. */
+  /** The actions that packets name, of ACTION_WORDS words each: the engine's, or during one packet `ownAction`. */
   actions: Int32Array;
+  /** An action of this thread's own, which it alone writes and reads. */
+  readonly ownAction: Int32Array;
   readonly map: SharedMap;
   /** This thread's number: 1 or more, unique among the threads of the engine. */
   readonly owner: number;
@@ -64,6 +50,9 @@ export interface Tracker extends TrackContext {
   /** This thread's histograms of sweep steps and of lags of removals. */
   readonly sweepStepTimes: Float64Array;
   readonly sweepLags: Float64Array;
+  /** The rows of the batch at hand; `facts` are their words. */
+  readonly rows: Rows;
+  readonly kernels: Kernels;
   /** The frames of the batch at hand; set by whoever brings the batch. */
   frames: DataView;
   /** Read from the settings once per batch. */
@@ -72,7 +61,7 @@ export interface Tracker extends TrackContext {
   held: number;
   /** Follows `held`. */
   tcpCountsAt: number;
-  /** One double: the time of the latest packet judged since. In an object's field it would be a new number each time. */
+  /** One double, in the memory of the rows: the time of the latest packet judged since. */
   readonly latestMs: Float64Array;
   /** First word of the row of `facts` behind the batch's: the key of a reply direction that NAT considers. */
   readonly replyRow: number;
@@ -101,6 +90,14 @@ export interface Tracker extends TrackContext {
   touched: number;
 }
 
+/** The passes of the packet loop that are WebAssembly, over the rows of this thread. */
+export interface Kernels {
+  readonly plain: PlainKernels;
+  readonly place: WasmFunction;
+  readonly find: WasmFunction;
+  readonly judge: WasmFunction;
+}
+
 /** A copy of an expectation: EXPECTATION_WORDS words, and the same memory as doubles. */
 export interface Expectation {
   readonly words: Int32Array;
@@ -125,9 +122,11 @@ export function createTracker(
 ): Tracker {
   const row = (owner - 1) * COUNTER_ROW;
   const histogram = (owner - 1) * HISTOGRAM_ROW;
+  const rows = createRows(memory.wasm, rowsAt(memory, owner));
   return {
     memory,
     actions: memory.actions,
+    ownAction: rows.words.subarray(OWN_ACTION, OWN_ACTION + ACTION_WORDS),
     map: memory.map,
     words: memory.map.words,
     doubles: memory.map.doubles,
@@ -136,13 +135,20 @@ export function createTracker(
     sweepStepTimes: memory.sweepStepTimes.subarray(histogram, histogram + HISTOGRAM_ROW),
     sweepLags: memory.sweepLags.subarray(histogram, histogram + HISTOGRAM_ROW),
     frames: new DataView(new ArrayBuffer(0)),
-    facts: ROWS,
+    rows,
+    kernels: {
+      plain: createPlainKernels(rows),
+      place: createPlaceKernel(rows),
+      find: createFindKernel(rows),
+      judge: createJudgeKernel(rows),
+    },
+    facts: rows.words,
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,
     held: NO_REGION,
     tcpCountsAt: 0,
     now: new Float64Array(1),
-    latestMs: new Float64Array(1),
+    latestMs: rows.doubles.subarray(LATEST / 2, LATEST / 2 + 1),
     replyRow: MAX_BATCH * ROW_WORDS,
     reassembly,
     top,

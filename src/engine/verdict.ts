@@ -12,7 +12,8 @@ import { ROW_REASON, ROW_WORDS } from '../wire/rows.js';
 import { ACTION, ACTION_LABEL as SETS_LABEL, ACTION_MARK as SETS_MARK } from './action.js';
 import { REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { PACKET } from './packet.js';
-import { ROW, type Tracker } from './tracker.js';
+import { ROW } from './row.js';
+import type { Tracker } from './tracker.js';
 
 // Bound again: a constant of this module is folded into the code, an imported one is read each time.
 const { STATE, REASON, ZONE, MARK, LABEL, TUPLE_PROTOCOL, TUPLE_PORTS, TUPLE_SRC, TUPLE_DST } = PACKET;

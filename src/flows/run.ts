@@ -224,7 +224,8 @@ function keepPacket(machine: FlowMachine, packet: number, depth: number): void {
 
 /** Looks at the frame memory as bytes; completed fragments may have run in another one since. */
 function useFrames(machine: FlowMachine, frames: DataView): void {
-  if (machine.frameBytes.buffer !== frames.buffer || machine.frameBytes.byteOffset !== frames.byteOffset) {
+  const { buffer, byteOffset, byteLength } = machine.frameBytes;
+  if (buffer !== frames.buffer || byteOffset !== frames.byteOffset || byteLength !== frames.byteLength) {
     machine.frameBytes = new Uint8Array(frames.buffer, frames.byteOffset, frames.byteLength);
   }
 }

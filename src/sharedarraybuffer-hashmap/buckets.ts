@@ -30,27 +30,14 @@ export const MAX_PROBES = 8;
 
 /** Odd multipliers that give bucket and tag each their own mix of the hash (from the golden ratio and from pi). */
 export const BUCKET_MIX = 0x9e3779b1 | 0;
-const TAG_MIX = 0x243f6a89;
+export const TAG_MIX = 0x243f6a89;
 
-/**
- * First word of the bucket where records with this hash belong. It takes numbers instead of the map because it runs for
- * every packet of a batch.
- */
-export function bucketAtHome(
-  bucketsAt: number,
-  bucketsPerRegion: number,
-  bucketShift: number,
-  region: number,
-  hash: number,
-): number {
+/** First word of the bucket where records with this hash belong. */
+export function homeBucketAt(map: SharedMap, region: number, hash: number): number {
+  const { bucketsAt, bucketsPerRegion, bucketShift } = map;
   // Two shifts, since one by 32, for a single bucket, would shift by 0.
   const bucket = (Math.imul(hash, BUCKET_MIX) >>> 1) >>> (bucketShift - 1);
   return bucketsAt + (region * bucketsPerRegion + bucket) * BUCKET_WORDS;
-}
-
-/** The same, of a map. */
-export function homeBucketAt(map: SharedMap, region: number, hash: number): number {
-  return bucketAtHome(map.bucketsAt, map.bucketsPerRegion, map.bucketShift, region, hash);
 }
 
 /** The tag of a hash in its place in a slot: never 0, so that it differs from every empty slot's. */
@@ -69,6 +56,8 @@ function tagOf(map: SharedMap, hash: number): number {
  */
 const firstChoice = (hash: number): number => SLOTS + (((hash & 0xff) * SLOTS_PER_BUCKET) >>> 8);
 const secondChoice = (hash: number): number => SLOTS + ((((hash >>> 8) & 0xff) * SLOTS_PER_BUCKET) >>> 8);
+/** The first slot that may be chosen, and how many there are. */
+export const CHOICES = { FIRST: SLOTS, COUNT: SLOTS_PER_BUCKET } as const;
 
 /** The bucket after `at` in the region, which begins at `first`. */
 function nextBucketAt(map: SharedMap, first: number, at: number): number {
@@ -86,21 +75,6 @@ function slotInBucket(words: Int32Array, at: number, from: number, tag: number, 
     if ((words[slot] ^ tag) >>> recordBits === 0) return slot;
   }
   return NO_SLOT;
-}
-
-/**
- * The record in one of the two chosen slots of the home bucket at word `home`, if the tag fits: that finds all records
- * but one of twenty in a full table. 0 says nothing: go on with firstCandidateLocked(). It takes numbers instead of the
- * map and has no branch that depends on the slots, because it runs for every packet of a batch (4 ns instead of 11).
- */
-export function likelyRecordLocked(words: Int32Array, recordBits: number, home: number, hash: number): number {
-  const tag = tagIn(recordBits, hash);
-  // What is left of a slot whose tag fits is a record number; of all others bits of the tag are left as well.
-  const first = words[home + firstChoice(hash)] ^ tag;
-  const second = words[home + secondChoice(hash)] ^ tag;
-  const isFirst = ((first >>> recordBits) - 1) >> 31;
-  const isSecond = ((second >>> recordBits) - 1) >> 31;
-  return (first & isFirst) | (second & isSecond & ~isFirst);
 }
 
 /**

@@ -3,7 +3,7 @@
  */
 export {
   BUCKET_MIX,
-  bucketAtHome,
+  CHOICES,
   enterLocked,
   firstCandidateLocked,
   homeBucketAt,
@@ -11,13 +11,13 @@ export {
   insertLocked,
   isLive,
   leaveLocked,
-  likelyRecordLocked,
   MAX_PROBES,
   NO_SLOT,
   newSlotLocked,
   nextCandidateLocked,
   recordInSlot,
   removeLocked,
+  TAG_MIX,
 } from './buckets.js';
 export { BUCKET_WORDS, LINE_WORDS, RECORD, REGION } from './layout.js';
 export { firstOfListLocked, joinListLocked, leaveListLocked, nextOfListLocked } from './list.js';
@@ -27,6 +27,7 @@ export {
   attachMap,
   createMap,
   type MapOptions,
+  mapBytes,
   recordAt,
   regionAt,
   regionOfRecord,

@@ -179,21 +179,32 @@ function viewOf(buffer: SharedArrayBuffer, options: MapOptions): SharedMap {
   };
 }
 
+/** Bytes that a map takes, whole cache lines. @throws RangeError when an option is out of range */
+export function mapBytes(options: MapOptions): number {
+  checkOptions(options);
+  return roundUp(plan(options).totalWords, LINE_WORDS) * 4;
+}
+
+/**
+ * Memory that starts on a page: a WebAssembly.Memory, whose buffer is a SharedArrayBuffer. A plain one starts 16 bytes
+ * into a cache line, and every "line" would be two.
+ */
+function createBuffer(bytes: number): SharedArrayBuffer {
+  if (bytes > MAX_BYTES) throw new RangeError(`the table would take ${bytes} bytes, the most is ${MAX_BYTES}`);
+  const pages = Math.ceil(bytes / WASM_PAGE_BYTES);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
+}
+
 /**
  * Creates a map and touches all of its memory: an insert into a page that was never touched costs 300 to 500 ns.
  *
- * The memory is that of a WebAssembly.Memory, whose buffer is a SharedArrayBuffer that starts on a page; a plain
- * SharedArrayBuffer starts 16 bytes into a cache line, and every "line" would be two.
- *
+ * @param buffer memory that is 0 and starts with the map; what lies behind its mapBytes() stays as it is. Default: its own
  * @throws RangeError when an option is out of range or the memory is not to be had
  */
-export function createMap(options: MapOptions): SharedMap {
-  checkOptions(options);
-  const bytes = plan(options).totalWords * 4;
-  if (bytes > MAX_BYTES) throw new RangeError(`the table would take ${bytes} bytes, the most is ${MAX_BYTES}`);
-  const pages = Math.ceil(bytes / WASM_PAGE_BYTES);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  const map = viewOf(memory.buffer, options);
+export function createMap(options: MapOptions, buffer = createBuffer(mapBytes(options))): SharedMap {
+  const bytes = mapBytes(options);
+  if (bytes > buffer.byteLength) throw new RangeError(`the table takes ${bytes} bytes, not ${buffer.byteLength}`);
+  const map = viewOf(buffer, options);
   const { words } = map;
   for (let at = 0; at < words.length; at += PAGE_WORDS) words[at] = 0;
   words[HEADER.REGIONS] = options.regions;

@@ -42,7 +42,7 @@ export const TCP_STATES = [
 export type TcpState = (typeof TCP_STATES)[number];
 const CLOSED = 0;
 export const SYN_SENT = 2;
-const ESTABLISHED = 4;
+export const ESTABLISHED = 4;
 const CLOSING = 7;
 const FIN_WAIT_2 = 9;
 const TIME_WAIT = 10;
@@ -50,9 +50,6 @@ const TIME_WAIT = 10;
 /** Flag bits of byte 13 of the header. */
 export const TCP_FLAG = { FIN: 0x01, SYN: 0x02, RST: 0x04, PSH: 0x08, ACK: 0x10, URG: 0x20 } as const;
 const { FIN, SYN, RST, PSH, ACK, URG } = TCP_FLAG;
-
-/** Of the header word with data offset, flags and window: the flags that must be ACK alone, or ACK with PSH. */
-const UNLIKE_DATA = (FIN | SYN | RST | ACK | URG) << 16;
 
 const SEQUENCE_AT = 4;
 const ACKNOWLEDGEMENT_AT = 8;
@@ -62,14 +59,16 @@ const WINDOW_AT = 14;
 const HEADER_BYTES = 20;
 
 /** Words of a peer, relative to its first. */
-const SEQ_LOW = 0;
-const SEQ_HIGH = 1;
-const PEER = 2;
-const PEER_WORDS = 3;
+export const SEQ_LOW = 0;
+export const SEQ_HIGH = 1;
+export const PEER = 2;
+export const PEER_WORDS = 3;
+/** Where the peers of both directions begin in a connection's record. */
+export const { ORIG_SEQ_LOW: ORIGINAL_PEER, REPLY_SEQ_LOW: REPLY_PEER } = CONN;
 /** Parts of the PEER word. */
-const STATE_MASK = 0xff;
-const SCALE_SHIFT = 8;
-const WINDOW_SHIFT = 16;
+export const STATE_MASK = 0xff;
+export const SCALE_SHIFT = 8;
+export const WINDOW_SHIFT = 16;
 const WITHOUT_WINDOW = 0xffff;
 
 /** Bits of the window scale byte: the side offered a scale; or the handshake was not seen. Below them the factor. */
@@ -77,14 +76,14 @@ export const SCALE_OFFERED = 0x80;
 export const SCALE_UNKNOWN = 0x40;
 export const SCALE_MASK = 0x0f;
 /** The largest factor (RFC 7323 section 2.3), also assumed when the handshake was not seen. */
-const MAX_SCALE = 14;
+export const MAX_SCALE = 14;
 
 const OPTION_END = 0;
 const OPTION_NOP = 1;
 const OPTION_WINDOW_SCALE = 3;
 
 /** How far an acknowledgement may be off: the largest unscaled window and a full segment (pf, OVS). */
-const MAX_ACK_WINDOW = 0xffff + 1500;
+export const MAX_ACK_WINDOW = 0xffff + 1500;
 
 /** SEQ_HIGH of a side that has not been seen yet. */
 const UNSEEN = 1;
@@ -323,40 +322,13 @@ function updateWindows(
 }
 
 /**
- * The fast path of tcp.update(): data and acknowledgements between two sides that are established. Neither changes its
- * state, so that only the windows are left to look at, and to slide. Small enough to be inlined into the packet loop.
- * @param end offset just behind the segment's payload
- * @param reply 1 when it is of the reply direction, otherwise 0
- * @returns false when the segment is tcp.update()'s; nothing is changed then. Otherwise it is valid
+ * Reads the words that the windows go by, of the TCP header at `l4`, as the parser's fast path leaves them in a row.
+ * @param at word of `row` that the first of the three goes to
  */
-export function updateEstablished(
-  words: Int32Array,
-  frames: DataView,
-  conn: number,
-  l4: number,
-  end: number,
-  reply: number,
-  checksSequence: boolean,
-): boolean {
-  const src = conn + ORIG_SEQ_LOW + reply * PEER_WORDS;
-  const dst = conn + REPLY_SEQ_LOW - reply * PEER_WORDS;
-  const from = words[src + PEER];
-  const to = words[dst + PEER];
-  const header = i32be(frames, l4 + DATA_OFFSET_AT);
-  if ((((from ^ ESTABLISHED) | (to ^ ESTABLISHED)) & STATE_MASK) !== 0) return false;
-  if ((header & UNLIKE_DATA) !== ACK << 16) return false;
-
-  const low = words[src + SEQ_LOW];
-  const other = words[dst + SEQ_LOW];
-  const payload = end - l4 - (header >>> 28) * 4;
-  const ack = i32be(frames, l4 + ACKNOWLEDGEMENT_AT);
-  const seq = payload === 0 ? low : i32be(frames, l4 + SEQUENCE_AT);
-  const next = (seq + payload) | 0;
-  const scales = scalesInForce(scaleOf(from), scaleOf(to), false);
-  const isInWindow = inWindow(words, src, dst, seq, next, (other - ack) | 0, scales);
-  if (!isInWindow && checksSequence) return false;
-  slideWindows(words, src, dst, next, ack, header & 0xffff, scales >>> 4);
-  return true;
+export function readSegment(frames: DataView, l4: number, row: Int32Array, at: number): void {
+  row[at] = i32be(frames, l4 + SEQUENCE_AT);
+  row[at + 1] = i32be(frames, l4 + ACKNOWLEDGEMENT_AT);
+  row[at + 2] = i32be(frames, l4 + DATA_OFFSET_AT);
 }
 
 /**

@@ -35,11 +35,6 @@ export function i32any(view: DataView, at: number): number {
   return view.getInt32(at, true);
 }
 
-/** The same, unsigned. */
-export function u32any(view: DataView, at: number): number {
-  return view.getUint32(at, true);
-}
-
 /** Writes what {@link i32any} reads. */
 export function setI32any(view: DataView, at: number, value: number): void {
   view.setInt32(at, value, true);

@@ -5,7 +5,7 @@
  *
  * Imports bytes. Imported by wire/ and nat/.
  */
-import { hostFromAny, u8, u16any, u32any } from './bytes.js';
+import { hostFromAny, i32any, u8, u16any } from './bytes.js';
 
 /** Folds a sum of 16-bit words into 16 bits, carries included. */
 function fold(sum: number): number {
@@ -14,45 +14,27 @@ function fold(sum: number): number {
   return folded;
 }
 
-/** Folds a sum of 32-bit words, at most 2^48, into 16 bits: the words above 2^32 are carries of the others. */
-function foldWords(sum: number): number {
-  const low = sum >>> 0;
-  return fold((low & 0xffff) + (low >>> 16) + Math.floor(sum / 2 ** 32));
+/** Sum of the two halves of a word. */
+function halves(word: number): number {
+  return (word & 0xffff) + (word >>> 16);
 }
 
 /**
  * One's complement sum of the bytes in [from, end), folded to 16 bits in host order; an odd last byte counts as the
  * high half of a word. At most 64 KiB. A header or message whose checksum field is right sums up to 0xffff.
  *
- * The words are added up as doubles, in which nothing overflows, so that a word is one load and one addition: 1460 bytes
- * take 110 ns, against 245 in halves of 32 bits (AMD EPYC, Node 20).
+ * Plain and without vectors: most packets are summed up by scan-kernel.
  */
 export function onesSum(view: DataView, from: number, end: number): number {
-  let even = 0;
-  let odd = 0;
-  let at = from | 0;
-  const last = (end - 16) | 0;
-  for (; at <= last; at = (at + 16) | 0) {
-    even += u32any(view, at) + u32any(view, at + 4);
-    odd += u32any(view, at + 8) + u32any(view, at + 12);
-  }
-  // Of what is left, a branch for each bit: that is the same for all packets of one length.
-  const left = (end - at) | 0;
-  if ((left & 8) !== 0) {
-    even += u32any(view, at);
-    odd += u32any(view, at + 4);
-    at += 8;
-  }
-  if ((left & 4) !== 0) {
-    even += u32any(view, at);
-    at += 4;
-  }
-  if ((left & 2) !== 0) {
-    odd += u16any(view, at);
+  let sum = 0;
+  let at = from;
+  for (; at + 4 <= end; at += 4) sum += halves(i32any(view, at));
+  if (at + 2 <= end) {
+    sum += u16any(view, at);
     at += 2;
   }
-  if ((left & 1) !== 0) even += u8(view, at);
-  return hostFromAny(foldWords(even + odd));
+  if (at < end) sum += u8(view, at);
+  return hostFromAny(fold(sum));
 }
 
 /** Adds two folded sums. */

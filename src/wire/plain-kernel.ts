@@ -1,16 +1,11 @@
 /**
- * The second half of wire/plain: checks the headers of four packets at a time, and hashes their keys.
+ * The second part of wire/plain: reads and checks the headers of four packets at a time, and hashes their keys.
  *
- * The first half has put what the headers say into columns: one word of all headers of a batch one behind the other,
- * then the next one, and so on. A vector of four words takes four packets through the same instructions. That matters
- * most for the hash, one long chain of operations on words. JavaScript has no vectors, WebAssembly has; the functions,
- * one for each family, are put together here when the module is loaded.
+ * The first part has found out where the headers lie. A vector of four words takes four packets through the same
+ * instructions, which matters most for the hash, one long chain of operations on words. JavaScript has no vectors,
+ * WebAssembly has; the functions, one for each family, are put together here when the module is loaded.
  *
- * With the first half a packet takes 13 ns over IPv4 and 22 ns over IPv6, where one loop in JavaScript took 17 and 54
- * (batches of 32, L4 checksums declared; AMD EPYC, Node 20). Batches of one or two are better off without: 150 ns for all
- * that the engine does, against 115.
- *
- * Imports facts, hash, ipv4, ipv6, known, ports, rows, wasm. Imported by wire/plain.
+ * Imports facts, hash, ipv4, ipv6, known, ports, rows, wasm. Imported by wire/plain, wire/scan-kernel.
  */
 import { FACT, FAMILY_IPV6, IPPROTO } from './facts.js';
 import { HALF_SIP_HASH, IPV4_KEY, IPV6_KEY } from './hash.js';
@@ -18,7 +13,7 @@ import { IPV4_HEADER_BYTES, MAX_PADDING } from './ipv4.js';
 import { IPV6_HEADER_BYTES } from './ipv6.js';
 import { KNOWN } from './known.js';
 import { TCP_HEADER_BYTES, UDP_HEADER_BYTES } from './ports.js';
-import { columnAt, createColumn, FIRST_COLUMN, ROW_BYTES, ROW_MEMORY, ROW_REASON, SPARE_ROW } from './rows.js';
+import { columnAt, FIRST_COLUMN, ROW_BYTES, ROW_REASON, ROW_SEGMENT } from './rows.js';
 import {
   add,
   and,
@@ -34,12 +29,13 @@ import {
   i32,
   i32add,
   i32bitCount,
-  i32less,
+  i32lessUnsigned,
   i32load,
   LANES,
   load,
   not,
   notEqual,
+  numbered,
   offsetOf,
   or,
   type Place,
@@ -52,8 +48,9 @@ import {
   signs,
   subtract,
   transpose,
+  turn,
   VECTOR_BYTES,
-  type WasmFunction,
+  type WasmModule,
   WORD_BYTES,
   xor,
 } from './wasm.js';
@@ -61,86 +58,75 @@ import {
 const L3_UNCHECKED = KNOWN.L3_CHECKSUM_GOOD | KNOWN.NO_CHECKSUMS;
 const L4_UNCHECKED = KNOWN.L4_CHECKSUM_GOOD | KNOWN.NO_CHECKSUMS;
 
-/** One list for both families; over IPv4 some are not used. */
+/** What the first part leaves of each packet; one list for both families. */
 const COLUMN_NAMES = [
-  // In: over IPv6 the first byte of the packet's row in ROW_MEMORY, bits of KNOWN, the offset of the IP header in the frame memory, and
-  // the bytes from there to the end of the frame, …
+  // First byte of the packet's row, used over IPv6 only, and that of its IP header; bits of KNOWN.
   'ROW',
+  'HEADER',
   'KNOWN',
+  // Offset of the IP header in the frame memory, and the bytes from there to the end of the frame; NO_BYTES when the
+  // packet is of another family.
   'L3',
   'BYTES',
-  // … the first words of the IP header, in host order, and the addresses, …
-  'WORD0',
-  'WORD1',
-  'WORD2',
-  'SRC0',
-  'SRC1',
-  'SRC2',
-  'SRC',
-  'DST0',
-  'DST1',
-  'DST2',
-  'DST',
-  // … and words 0, 1 and 3 of what follows it; where it ends before word 3, 0.
-  'PORTS',
-  'L4_WORD1',
-  'L4_WORD3',
-  // … and, where the L4 checksum is to be verified, the sum of what it covers but the pseudo header, folded.
+  // Where the L4 checksum is to be verified, the sum of what it covers but the pseudo header, folded.
   'L4_SUM',
 ] as const;
-type ColumnName = (typeof COLUMN_NAMES)[number];
-export type PlainColumns = Readonly<Record<ColumnName, Int32Array>>;
+export type ColumnName = (typeof COLUMN_NAMES)[number];
 
-interface Family {
+/** In BYTES. */
+export const NO_BYTES = -1;
+
+type AddressName = 'src0' | 'src1' | 'src2' | 'src' | 'dst0' | 'dst1' | 'dst2' | 'dst';
+export interface Family {
   readonly firstColumn: number;
   readonly headerBytes: number;
-  /** Columns of the addresses, as many as the family has, and the facts they become. */
-  readonly src: readonly ColumnName[];
-  readonly dst: readonly ColumnName[];
+  /** Locals of the addresses, as many as the family has. */
+  readonly src: readonly AddressName[];
+  readonly dst: readonly AddressName[];
   readonly bit: number;
   readonly lengthOfKey: number;
 }
 
-const IPV4: Family = {
+export const IPV4: Family = {
   firstColumn: FIRST_COLUMN.PLAIN_IPV4,
   headerBytes: IPV4_HEADER_BYTES,
-  src: ['SRC'],
-  dst: ['DST'],
+  src: ['src'],
+  dst: ['dst'],
   bit: 0,
   lengthOfKey: IPV4_KEY,
 };
-const IPV6: Family = {
+export const IPV6: Family = {
   firstColumn: FIRST_COLUMN.PLAIN_IPV6,
   headerBytes: IPV6_HEADER_BYTES,
-  src: ['SRC0', 'SRC1', 'SRC2', 'SRC'],
-  dst: ['DST0', 'DST1', 'DST2', 'DST'],
+  src: ['src0', 'src1', 'src2', 'src'],
+  dst: ['dst0', 'dst1', 'dst2', 'dst'],
   bit: FAMILY_IPV6,
   lengthOfKey: IPV6_KEY,
 };
 
-const columnsOf = ({ firstColumn }: Family): PlainColumns =>
-  Object.fromEntries(COLUMN_NAMES.map((name, at) => [name, createColumn(firstColumn + at)])) as PlainColumns;
-/** A word for each packet of the family in the batch, one behind the other. */
-export const IPV4_COLUMNS = columnsOf(IPV4);
-export const IPV6_COLUMNS = columnsOf(IPV6);
+/** From the first byte of the rows to that of a column of a family, which has a word for each packet of it. */
+export const placeOf = ({ firstColumn }: Family, name: ColumnName): number =>
+  columnAt(firstColumn + COLUMN_NAMES.indexOf(name)) * WORD_BYTES;
 
-// Locals of the functions. Given: bytes of each column that are in use, and the secret key.
-const [END, KEY0, KEY1] = [0, 1, 2];
-const PARAMETERS = 3;
-/** Place of the four packets at hand in the columns, in bytes; how many are plain so far; their rows. */
-const [AT, TAKEN, ...ROW_LOCALS] = [3, 4, 5, 6, 7, 8];
-const WORDS = 6;
-const VECTOR_NAMES = ['ports', 'reversed', 'protocol', 'size', 'sum', 'good', 'isUdp', 'swap', 'word'] as const;
-const MORE_NAMES = ['v0', 'v1', 'v2', 'v3', 'spare0', 'spare1', 'spare2', 'spare3'] as const;
-const ALL_NAMES = [...VECTOR_NAMES, ...MORE_NAMES];
-const V = Object.fromEntries(ALL_NAMES.map((name, at) => [name, PARAMETERS + WORDS + at])) as Readonly<
-  Record<(typeof ALL_NAMES)[number], number>
->;
+// Locals of the functions. Given: first byte of the rows, that and the bytes of a column that are in use, and the secret
+// key. Words: where the four packets at hand lie in a column, counted from the rows; how many are plain so far; their rows
+// and headers.
+const LOCALS = { parameters: 4, words: 10, vectors: 31 };
+const [ROWS_AT, END, KEY0, KEY1, AT, TAKEN] = [0, 1, 2, 3, 4, 5];
+const ROW_LOCALS = [6, 7, 8, 9];
+const HEADERS = [10, 11, 12, 13];
+const V = numbered(
+  [
+    // Words of the headers, in host order; those of IPv4 and those of both.
+    ...(['word0', 'word1', 'word2', 'src0', 'src1', 'src2', 'src', 'dst0', 'dst1', 'dst2', 'dst'] as const),
+    ...(['ports', 'l4Word1', 'l4Word2', 'l4Word3'] as const),
+    ...(['reversed', 'protocol', 'size', 'sum', 'good', 'isUdp', 'swap', 'word'] as const),
+    ...(['v0', 'v1', 'v2', 'v3', 'spare0', 'spare1', 'spare2', 'spare3'] as const),
+  ],
+  LOCALS.parameters + LOCALS.words,
+);
 const SPARE = [V.spare0, V.spare1, V.spare2, V.spare3];
 
-/** First byte of a column of a family. */
-const placeOf = ({ firstColumn }: Family, name: ColumnName): number =>
-  columnAt(firstColumn + COLUMN_NAMES.indexOf(name));
 type Column = (name: ColumnName) => Code;
 const columnOf =
   (family: Family): Column =>
@@ -188,18 +174,18 @@ const hash = (words: readonly Code[]): Code => [
 
 /** Sets `protocol`, `size` (of what follows the header) and `good`, `sum` being that of the addresses. */
 function checkIpv4(column: Column): Code {
-  const words = (['WORD0', 'WORD1', 'WORD2'] as const).map(name => halves(column(name)));
+  const words = [V.word0, V.word1, V.word2].map(word => halves(get(word)));
   return [
-    ...set(V.protocol, and(highHalf(column('WORD2')), constant(0xff))),
-    ...set(V.size, subtract(lowHalf(column('WORD0')), constant(IPV4.headerBytes))),
+    ...set(V.protocol, and(highHalf(get(V.word2)), constant(0xff))),
+    ...set(V.size, subtract(lowHalf(get(V.word0)), constant(IPV4.headerBytes))),
     ...set(V.word, add(get(V.sum), ...words)),
     ...set(
       V.good,
       and(
         // Version 4, and a header of five words.
-        equal(shiftRight(column('WORD0'), 24), constant(0x45)),
+        equal(shiftRight(get(V.word0), 24), constant(0x45)),
         // Neither more fragments nor a fragment offset.
-        equal(and(column('WORD1'), constant(0x3fff)), constant(0)),
+        equal(and(get(V.word1), constant(0x3fff)), constant(0)),
         or(isSumGood(V.word), isSet(column('KNOWN'), L3_UNCHECKED)),
       ),
     ),
@@ -207,20 +193,20 @@ function checkIpv4(column: Column): Code {
 }
 
 /** The same; the version is not looked at, as in parseIpv6(). */
-const checkIpv6 = (column: Column): Code => [
-  ...set(V.protocol, and(shiftRight(column('WORD1'), 8), constant(0xff))),
-  ...set(V.size, highHalf(column('WORD1'))),
+const checkIpv6: Code = [
+  ...set(V.protocol, and(shiftRight(get(V.word1), 8), constant(0xff))),
+  ...set(V.size, highHalf(get(V.word1))),
   ...set(V.good, constant(-1)),
 ];
 
 /** Clears `good` where lengths, ports or the L4 checksum are not in order. */
 function checkL4(family: Family, column: Column): Code {
   const isUdp = get(V.isUdp);
-  const udpLength = highHalf(column('L4_WORD1'));
-  const tcpLength = and(shiftRight(column('L4_WORD3'), 26), constant(0x3c));
+  const udpLength = highHalf(get(V.l4Word1));
+  const tcpLength = and(shiftRight(get(V.l4Word3), 26), constant(0x3c));
   const padding = subtract(column('BYTES'), add(get(V.size), constant(family.headerBytes)));
   // A UDP checksum of 0 is none, over IPv4 only (RFC 768, RFC 8200 section 8.1).
-  const isUnsummed = and(isUdp, equal(lowHalf(column('L4_WORD1')), constant(family === IPV4 ? 0 : -1)));
+  const isUnsummed = and(isUdp, equal(lowHalf(get(V.l4Word1)), constant(family === IPV4 ? 0 : -1)));
   return [
     ...set(V.isUdp, equal(get(V.protocol), constant(IPPROTO.UDP))),
     ...set(V.sum, add(get(V.sum), get(V.protocol), get(V.size), column('L4_SUM'))),
@@ -246,8 +232,8 @@ function checkL4(family: Family, column: Column): Code {
 }
 
 /** The key with its ends in order: `swap` where the source comes after the destination, word by word, signed. */
-function hashKeys({ src, dst, lengthOfKey }: Family, column: Column): Code {
-  const ends = src.map((name, word) => [column(name), column(dst[word])] as const);
+function hashKeys({ src, dst, lengthOfKey }: Family): Code {
+  const ends = src.map((name, word) => [get(V[name]), get(V[dst[word]])] as const);
   const ports = [get(V.ports), get(V.reversed)] as const;
   const isAfter = [...ends, ports].reduceRight<Code>(
     (rest, [source, destination]) =>
@@ -264,36 +250,71 @@ function hashKeys({ src, dst, lengthOfKey }: Family, column: Column): Code {
   ];
 }
 
-function writeAddresses({ src, dst }: Family, column: Column, rows: readonly Place[]): Code {
+function writeAddresses({ src, dst }: Family, rows: readonly Place[]): Code {
   if (src.length === 1) {
-    return [
-      ...set(V.word, column('SRC')),
-      ...scatter(rows, offsetOf(FACT.SRC), V.word),
-      ...set(V.word, column('DST')),
-      ...scatter(rows, offsetOf(FACT.DST), V.word),
-    ];
+    return [...scatter(rows, offsetOf(FACT.SRC), V.src), ...scatter(rows, offsetOf(FACT.DST), V.dst)];
   }
   return [
-    ...transpose(rows, offsetOf(FACT.SRC0), src.map(column), SPARE),
-    ...transpose(rows, offsetOf(FACT.DST0), dst.map(column), SPARE),
+    ...transpose(
+      rows,
+      offsetOf(FACT.SRC0),
+      src.map(name => get(V[name])),
+      SPARE,
+    ),
+    ...transpose(
+      rows,
+      offsetOf(FACT.DST0),
+      dst.map(name => get(V[name])),
+      SPARE,
+    ),
   ];
 }
 
-/** PORTS, PORTS_REVERSED, PROTOCOL and HASH lie one behind the other, and so do L3, L4, L4_END and FLAGS. */
+/**
+ * PORTS, PORTS_REVERSED, PROTOCOL and HASH lie one behind the other, and so do L3, L4, L4_END and FLAGS, and the words of
+ * ROW_SEGMENT.
+ */
 function writeFacts(family: Family, column: Column, rows: readonly Place[]): Code {
   const l4 = add(column('L3'), constant(family.headerBytes));
   const key = [get(V.ports), get(V.reversed), get(V.protocol), xor(get(V.v1), get(V.v3))];
   const places = [column('L3'), l4, add(l4, get(V.size)), constant(0)];
+  const segment = [get(V.l4Word1), get(V.l4Word2), get(V.l4Word3), constant(0)];
   return [
-    ...writeAddresses(family, column, rows),
+    ...writeAddresses(family, rows),
     ...transpose(rows, offsetOf(FACT.PORTS), key, SPARE),
     ...transpose(rows, offsetOf(FACT.L3), places, SPARE),
+    ...transpose(rows, offsetOf(ROW_SEGMENT), segment, SPARE),
     ...set(V.word, not(get(V.good))),
     ...scatter(rows, offsetOf(ROW_REASON), V.word),
   ];
 }
 
-function compileKernel(family: Family): WasmFunction {
+/** Reads the headers of the four packets; what lies behind a frame that is too short for TCP is not taken for a header. */
+function readHeaders(family: Family, column: Column): Code {
+  const places = HEADERS.map(address => ({ address: get(address), offset: 0 }));
+  const headers = HEADERS.flatMap((local, lane) =>
+    set(local, i32load(get(AT), placeOf(family, 'HEADER') + lane * WORD_BYTES)),
+  );
+  const block = (number: number, targets: readonly number[]): Code =>
+    turn(places, number * VECTOR_BYTES, targets, SPARE);
+  const blocks =
+    family === IPV4
+      ? [
+          ...block(0, [V.word0, V.word1, V.word2, V.src]),
+          ...block(1, [V.dst, V.ports, V.l4Word1, V.l4Word2]),
+          ...block(2, [V.l4Word3, V.word, V.word, V.word]),
+        ]
+      : [
+          ...block(0, [V.word0, V.word1, V.src0, V.src1]),
+          ...block(1, [V.src2, V.src, V.dst0, V.dst1]),
+          ...block(2, [V.dst2, V.dst, V.ports, V.l4Word1]),
+          ...block(3, [V.l4Word2, V.l4Word3, V.word, V.word]),
+        ];
+  const isLong = atLeast(column('BYTES'), constant(family.headerBytes + TCP_HEADER_BYTES));
+  return [...headers, ...blocks, ...set(V.l4Word3, and(get(V.l4Word3), isLong))];
+}
+
+function compileKernel(family: Family): WasmModule {
   const column = columnOf(family);
   // IPv4, the usual case, has a place in the columns for every row: 0.8 ns less than to go by ROW.
   const isInPlace = family === IPV4;
@@ -304,51 +325,33 @@ function compileKernel(family: Family): WasmFunction {
   const findRows = ROW_LOCALS.flatMap((local, lane) => set(local, i32load(get(AT), rowColumn + lane * WORD_BYTES)));
   const nextRows = set(ROW_LOCALS[0], i32add(get(ROW_LOCALS[0]), i32(LANES * ROW_BYTES)));
   const fourPackets = [
-    ...set(V.ports, column('PORTS')),
+    ...readHeaders(family, column),
     ...set(V.reversed, rotate(V.ports, 16)),
-    ...set(V.sum, add(...[...family.src, ...family.dst].map(name => halves(column(name))))),
-    ...(family === IPV4 ? checkIpv4(column) : checkIpv6(column)),
+    ...set(V.sum, add(...[...family.src, ...family.dst].map(name => halves(get(V[name]))))),
+    ...(family === IPV4 ? checkIpv4(column) : checkIpv6),
     ...checkL4(family, column),
     ...set(V.protocol, or(get(V.protocol), constant(family.bit))),
-    ...hashKeys(family, column),
+    ...hashKeys(family),
     ...(isInPlace ? [] : findRows),
     ...writeFacts(family, column, rows),
     ...set(TAKEN, i32add(get(TAKEN), i32bitCount(signs(get(V.good))))),
     ...(isInPlace ? nextRows : []),
     ...set(AT, i32add(get(AT), i32(VECTOR_BYTES))),
   ];
-  const body = [...repeat(fourPackets, i32less(get(AT), get(END))), ...get(TAKEN)];
-  return compileFunction(ROW_MEMORY, PARAMETERS, WORDS, ALL_NAMES.length, body);
-}
-
-const ipv4Kernel = compileKernel(IPV4);
-const ipv6Kernel = compileKernel(IPV6);
-/** First byte of the row that nobody reads. */
-const SPARE_ROW_AT = SPARE_ROW * ROW_BYTES;
-/** In BYTES: the headers are not plain. */
-export const NO_BYTES = -1;
-
-/** Vectors are whole: what is behind the last packet is not plain. @returns bytes of each column */
-function fillUp({ ROW, BYTES }: PlainColumns, count: number): number {
-  const end = (count + LANES - 1) & -LANES;
-  for (let place = count; place < end; place++) {
-    ROW[place] = SPARE_ROW_AT;
-    BYTES[place] = NO_BYTES;
-  }
-  return end * WORD_BYTES;
+  const body = [
+    ...set(AT, get(ROWS_AT)),
+    ...set(ROW_LOCALS[0], get(ROWS_AT)),
+    ...repeat(fourPackets, i32lessUnsigned(get(AT), get(END))),
+    ...get(TAKEN),
+  ];
+  return compileFunction(LOCALS, body);
 }
 
 /**
- * Writes the facts of the first `count` packets in IPV4_COLUMNS, at least one, into the rows with the same numbers, and
- * hashes their keys. ROW_REASON becomes 0, or -1 where the headers are not plain or not in order; the facts are then
- * undefined, as are those of up to three rows behind.
+ * Given the first byte of the rows, that and the bytes of a column that are in use, and the secret key. Writes the facts of
+ * the packets in the columns of the family, over IPv4 into the rows with the same numbers, and hashes their keys.
+ * ROW_REASON becomes 0, or -1 where the headers are not plain or not in order; the facts are then undefined.
  * @returns how many are plain
  */
-export function parseIpv4Columns(count: number, key0: number, key1: number): number {
-  return ipv4Kernel(fillUp(IPV4_COLUMNS, count), key0, key1);
-}
-
-/** The same of IPV6_COLUMNS, into the rows that ROW names. */
-export function parseIpv6Columns(count: number, key0: number, key1: number): number {
-  return ipv6Kernel(fillUp(IPV6_COLUMNS, count), key0, key1);
-}
+export const ipv4Module = compileKernel(IPV4);
+export const ipv6Module = compileKernel(IPV6);

@@ -5,26 +5,33 @@
  * An expression is the bytes that leave its value on the stack, so that expressions nest as in any other language:
  * `add(get(A), get(B))`. Nothing is checked here; `WebAssembly.validate()` checks what comes out.
  *
- * Imports nothing. Imported by wire/rows, wire/plain-kernel and engine/place-kernel.
+ * Imports nothing. Imported by wire/rows, engine/memory and whatever is named a kernel.
  */
 
 /** Bytes of instructions. */
 export type Code = readonly number[];
 
-/** What Node knows of WebAssembly and its type declarations do not. */
+/** What Node knows of WebAssembly and its type declarations do not. A memory can be posted to other threads. */
 export interface WasmMemory {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: SharedArrayBuffer;
+  grow(pages: number): number;
 }
+/** A compiled function that has no memory yet. */
+export type WasmModule = object;
 /** Takes words and returns one. */
 export type WasmFunction = (...given: readonly number[]) => number;
 declare const WebAssembly: {
   validate(bytes: Uint8Array): boolean;
-  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Module: new (bytes: Uint8Array) => WasmModule;
   readonly Instance: new (
-    module: object,
+    module: WasmModule,
     imports: Readonly<Record<string, Readonly<Record<string, WasmMemory>>>>,
   ) => { readonly exports: { readonly run: WasmFunction } };
-  readonly Memory: new (limits: { readonly initial: number; readonly maximum: number }) => WasmMemory;
+  readonly Memory: new (limits: {
+    readonly initial: number;
+    readonly maximum: number;
+    readonly shared: true;
+  }) => WasmMemory;
 };
 
 /** An unsigned number as LEB128: seven bits per byte, the least significant first. */
@@ -37,16 +44,74 @@ function signed(value: number): Code {
   return value >= -0x40 && value < 0x40 ? [value & 0x7f] : [(value & 0x7f) | 0x80, ...signed(value >> 7)];
 }
 
-// Words and control.
+// Locals and control.
 export const get = (local: number): Code => [0x20, ...unsigned(local)];
 export const set = (local: number, value: Code): Code => [...value, 0x21, ...unsigned(local)];
-export const i32 = (value: number): Code => [0x41, ...signed(value)];
-export const i32add = (a: Code, b: Code): Code => [...a, ...b, 0x6a];
-export const i32less = (a: Code, b: Code): Code => [...a, ...b, 0x48];
-export const i32bitCount = (a: Code): Code => [...a, 0x69];
 const NO_RESULT = 0x40;
 /** Does `body` at least once, and again as long as `condition` then holds. */
 export const repeat = (body: Code, condition: Code): Code => [0x03, NO_RESULT, ...body, ...condition, 0x0d, 0x00, 0x0b];
+/** The same; a leaveIf() that stands in `body` itself, not in a when() there, ends it. */
+export const repeatOrLeave = (body: Code, condition: Code): Code => [0x02, NO_RESULT, ...repeat(body, condition), 0x0b];
+export const leaveIf = (condition: Code): Code => [...condition, 0x0d, 0x01];
+export const when = (condition: Code, body: Code): Code => [...condition, 0x04, NO_RESULT, ...body, 0x0b];
+export const either = (condition: Code, body: Code, otherwise: Code): Code => [
+  ...condition,
+  0x04,
+  NO_RESULT,
+  ...body,
+  0x05,
+  ...otherwise,
+  0x0b,
+];
+/** Numbers for so many names, from the first one on: locals, or whatever else is counted. */
+export const numbered = <Name extends string>(names: readonly Name[], first: number): Readonly<Record<Name, number>> =>
+  Object.fromEntries(names.map((name, at) => [name, first + at])) as Readonly<Record<Name, number>>;
+
+const plain =
+  (instruction: number) =>
+  (...operands: readonly Code[]): Code => [...operands.flat(), instruction];
+
+// Words.
+export const i32 = (value: number): Code => [0x41, ...signed(value)];
+export const i32isZero = plain(0x45);
+/** 1 when it is true, otherwise 0. */
+export const i32equal = plain(0x46);
+export const i32differ = plain(0x47);
+export const i32less = plain(0x48);
+export const i32lessUnsigned = plain(0x49);
+export const i32greater = plain(0x4a);
+export const i32atMost = plain(0x4c);
+export const i32atLeast = plain(0x4e);
+export const i32bitCount = plain(0x69);
+export const i32subtract = plain(0x6b);
+export const i32multiply = plain(0x6c);
+export const i32left = plain(0x74);
+/** Fills up with zeros. */
+export const i32right = plain(0x76);
+const folded =
+  (instruction: number) =>
+  (...all: readonly Code[]): Code =>
+    all.reduce((a, b) => plain(instruction)(a, b));
+export const i32add = folded(0x6a);
+export const i32and = folded(0x71);
+export const i32or = folded(0x72);
+export const i32xor = folded(0x73);
+/** The first where the condition is not 0, otherwise the second; both are worked out. */
+export const i32choose = (a: Code, b: Code, condition: Code): Code => [...a, ...b, ...condition, 0x1b];
+
+// Doubles.
+export const f64less = plain(0x63);
+export const f64add = plain(0xa0);
+export const f64greatest = plain(0xa5);
+const DOUBLE_ALIGNED = 3;
+export const f64load = (address: Code, offset: number): Code => [...address, 0x2b, DOUBLE_ALIGNED, ...unsigned(offset)];
+export const f64store = (address: Code, offset: number, value: Code): Code => [
+  ...address,
+  ...value,
+  0x39,
+  DOUBLE_ALIGNED,
+  ...unsigned(offset),
+];
 
 // Vectors of four words.
 export const LANES = 4;
@@ -109,6 +174,13 @@ export function rotate(word: number, bits: number): Code {
 
 const WORD_ALIGNED = 2;
 export const i32load = (address: Code, offset: number): Code => [...address, 0x28, WORD_ALIGNED, ...unsigned(offset)];
+export const i32store = (address: Code, offset: number, value: Code): Code => [
+  ...address,
+  ...value,
+  0x36,
+  WORD_ALIGNED,
+  ...unsigned(offset),
+];
 export const load = (address: Code, offset: number): Code => [
   ...address,
   0xfd,
@@ -130,11 +202,24 @@ export interface Place {
   readonly offset: number;
 }
 
+/** The byte at an address; the two bytes there, as a little-endian number. */
+export const i32load8 = (address: Code, offset: number): Code => [...address, 0x2d, 0, ...unsigned(offset)];
+export const i32load16 = (address: Code, offset: number): Code => [...address, 0x2f, 0, ...unsigned(offset)];
+
+/** Sums of pairs of 16-bit halves, without sign. */
+export const addHalves = simd(0x7f);
+const swapped = [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12];
+/** Each word with its bytes in the other order. */
+const swapBytes = (words: Code): Code => swizzle(words, [0xfd, 0x0c, ...swapped]);
+
+/** One word of a vector, by a number from 0 to 3. */
+export const lane = (vector: Code, number: number): Code => [...vector, 0xfd, 0x1b, number];
+
 /** A vector of the words that are `offset` bytes behind each of four places. */
 export function gather(places: readonly Place[], offset: number): Code {
   const at = places.map(place => [WORD_ALIGNED, ...unsigned(place.offset + offset)]);
   const first = [...places[0].address, 0xfd, 0x5c, ...at[0]];
-  const lane = (vector: Code, number: number): Code => [
+  const more = (vector: Code, number: number): Code => [
     ...places[number].address,
     ...vector,
     0xfd,
@@ -142,19 +227,19 @@ export function gather(places: readonly Place[], offset: number): Code {
     ...at[number],
     number,
   ];
-  return lane(lane(lane(first, 1), 2), 3);
+  return more(more(more(first, 1), 2), 3);
 }
 
 /** Writes the words of a vector to `offset` bytes behind each of four places. */
 export const scatter = (places: readonly Place[], offset: number, vector: number): Code =>
-  places.flatMap((place, lane) => [
+  places.flatMap((place, number) => [
     ...place.address,
     ...get(vector),
     0xfd,
     0x5a,
     WORD_ALIGNED,
     ...unsigned(place.offset + offset),
-    lane,
+    number,
   ]);
 
 /**
@@ -182,38 +267,108 @@ export function transpose(
   ];
 }
 
-/** Memory of so many bytes at least, which never grows. @throws Error when Node runs without WebAssembly */
+/**
+ * Sets four vectors to the four words in network order that lie `offset` bytes behind each of four places: the first to
+ * the first word of all places, and so on. `spare` are four locals that are free.
+ */
+export function turn(
+  places: readonly Place[],
+  offset: number,
+  targets: readonly number[],
+  spare: readonly number[],
+): Code {
+  const [ab01, ab23, cd01, cd23] = spare;
+  const [a, b, c, d] = places.map(place => load(place.address, place.offset + offset));
+  const word = (target: number, ab: number, cd: number, words: readonly number[]): Code =>
+    set(target, swapBytes(pick(get(ab), get(cd), words)));
+  return [
+    ...set(ab01, pick(a, b, [0, 4, 1, 5])),
+    ...set(ab23, pick(a, b, [2, 6, 3, 7])),
+    ...set(cd01, pick(c, d, [0, 4, 1, 5])),
+    ...set(cd23, pick(c, d, [2, 6, 3, 7])),
+    ...word(targets[0], ab01, cd01, [0, 1, 4, 5]),
+    ...word(targets[1], ab01, cd01, [2, 3, 6, 7]),
+    ...word(targets[2], ab23, cd23, [0, 1, 4, 5]),
+    ...word(targets[3], ab23, cd23, [2, 3, 6, 7]),
+  ];
+}
+
+/** Writes two vectors as pairs, to `offset` bytes behind each of four places. `spare` is a local that is free. */
+export function pair(places: readonly Place[], offset: number, a: Code, b: Code, spare: number): Code {
+  const half = (place: Place, number: number): Code => [
+    ...place.address,
+    ...get(spare),
+    0xfd,
+    0x5b,
+    WORD_ALIGNED,
+    ...unsigned(place.offset + offset),
+    number,
+  ];
+  return [
+    ...set(spare, pick(a, b, [0, 4, 1, 5])),
+    ...half(places[0], 0),
+    ...half(places[1], 1),
+    ...set(spare, pick(a, b, [2, 6, 3, 7])),
+    ...half(places[2], 0),
+    ...half(places[3], 1),
+  ];
+}
+
+const PAGE_BYTES = 65_536;
+const MAX_PAGES = 65_536;
+/** Bytes of the largest memory. */
+export const MAX_MEMORY = MAX_PAGES * PAGE_BYTES;
+
+/**
+ * Memory of so many bytes at least, for several threads. It begins on a page, unlike other shared memory, which begins in
+ * the middle of a cache line.
+ * @throws Error when Node runs without WebAssembly; RangeError when the memory is not to be had
+ */
 export function createWasmMemory(bytes: number): WasmMemory {
   if (typeof WebAssembly === 'undefined') throw new Error('flowshard needs WebAssembly, which --jitless switches off');
-  const pages = Math.ceil(bytes / 65_536);
-  return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  return new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES), maximum: MAX_PAGES, shared: true });
+}
+
+/**
+ * Makes a memory longer; views on what there was stay good. Any thread may.
+ * @returns the first of the new bytes, of which there are so many at least and which are 0; `buffer` has them then
+ * @throws RangeError when the memory is not to be had
+ */
+export function growMemory(memory: WasmMemory, bytes: number): number {
+  return memory.grow(Math.ceil(bytes / PAGE_BYTES)) * PAGE_BYTES;
 }
 
 const MAGIC = [0x00, 0x61, 0x73, 0x6d];
 const VERSION = [0x01, 0x00, 0x00, 0x00];
 const I32 = 0x7f;
+const F64 = 0x7c;
 const V128 = 0x7b;
+const SHARED = 0x03;
 const list = (items: readonly Code[]): Code => [...unsigned(items.length), ...items.flat()];
 const text = (value: string): Code => list([...new TextEncoder().encode(value)].map(byte => [byte]));
 const section = (id: number, content: Code): Code => [id, ...unsigned(content.length), ...content];
 
+/** How many locals a function has, which are numbered in this order. */
+export interface Locals {
+  /** Words that are given. */
+  readonly parameters: number;
+  readonly words: number;
+  readonly doubles?: number;
+  readonly vectors?: number;
+}
+
 /**
- * A function over `memory`. Its locals are, in this order, `parameters` words that are given, `words` more, and
- * `vectors`.
+ * A function over a memory that bind() brings.
  * @param body leaves the word that the function returns
  * @throws Error when the processor has no vectors; all that Node runs on by x64 and arm64 have
  */
-export function compileFunction(
-  memory: WasmMemory,
-  parameters: number,
-  words: number,
-  vectors: number,
-  body: Code,
-): WasmFunction {
+export function compileFunction({ parameters, words, doubles = 0, vectors = 0 }: Locals, body: Code): WasmModule {
+  if (typeof WebAssembly === 'undefined') throw new Error('flowshard needs WebAssembly, which --jitless switches off');
   const type: Code = [0x60, ...list(Array.from({ length: parameters }, () => [I32])), ...list([[I32]])];
-  const memoryImport: Code = [...text('wire'), ...text('rows'), 0x02, 0x00, 0x01];
+  const memory: Code = [...text('shared'), ...text('memory'), 0x02, SHARED, ...unsigned(0), ...unsigned(MAX_PAGES)];
   const locals = list([
     [...unsigned(words), I32],
+    [...unsigned(doubles), F64],
     [...unsigned(vectors), V128],
   ]);
   const code: Code = [...locals, ...body, 0x0b];
@@ -221,12 +376,16 @@ export function compileFunction(
     ...MAGIC,
     ...VERSION,
     ...section(1, list([type])),
-    ...section(2, list([memoryImport])),
+    ...section(2, list([memory])),
     ...section(3, list([[0x00]])),
     ...section(7, list([[...text('run'), 0x00, 0x00]])),
     ...section(10, list([[...unsigned(code.length), ...code]])),
   ]);
   if (!WebAssembly.validate(bytes)) throw new Error('flowshard needs a processor with vectors of 128 bits');
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { wire: { rows: memory } });
-  return instance.exports.run;
+  return new WebAssembly.Module(bytes);
+}
+
+/** The function over this memory. */
+export function bind(module: WasmModule, memory: WasmMemory): WasmFunction {
+  return new WebAssembly.Instance(module, { shared: { memory } }).exports.run;
 }

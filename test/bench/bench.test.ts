@@ -21,6 +21,7 @@ import { REASON, reasonName } from '../../src/reason.js';
 import { FACT_WORDS } from '../../src/wire/facts.js';
 import { KNOWN } from '../../src/wire/known.js';
 import { parseFrame } from '../../src/wire/parse.js';
+import { createWasmMemory } from '../../src/wire/wasm.js';
 
 const SEED = 7;
 const BATCH = 32;
@@ -233,7 +234,7 @@ const TEMPLATES: readonly (readonly [name: string, options: TemplateOptions, byt
 
 for (const [name, options, bytes] of TEMPLATES) {
   test(`frames of ${name} have right sums in both directions`, () => {
-    const chunk = new Chunk([createTemplate(options)], 0, 512);
+    const chunk = new Chunk(createWasmMemory(0), [createTemplate(options)], 0, 512);
     const facts = new Int32Array(FACT_WORDS);
     assert.equal(chunk.template(0).bytes.length, bytes);
     for (let slot = 0; slot < chunk.capacity; slot++) {
@@ -250,7 +251,7 @@ for (const mix of MIXES) {
   test(`every ${mix} packet of the timed part is judged right, with all checksums verified`, () => {
     const connections = 3000;
     const engine = openEngine(mix, connections, SEED);
-    const traffic = createTraffic({ mix, connections, seed: SEED, known: 0 });
+    const traffic = createTraffic({ wasm: engine.memory.wasm, mix, connections, seed: SEED, known: 0 });
     create(engine, traffic, connections, BATCH);
     settle(engine, traffic, connections, BATCH);
     for (let round = 0; round < 20; round++) judgeChunk(engine, traffic.pick(1024), 1024, BATCH);
@@ -267,7 +268,7 @@ for (const mix of MIXES) {
 
 test('a run whose packets are not judged as they must be is void', () => {
   const engine = openEngine('udp4', 10, SEED);
-  const chunk = new Chunk([createTemplate(UDP4)], 0, 32);
+  const chunk = new Chunk(engine.memory.wasm, [createTemplate(UDP4)], 0, 32);
   const write = (state: number) => {
     for (let slot = 0; slot < 32; slot++) chunk.write(slot, slot % 10, state);
   };

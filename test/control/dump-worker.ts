@@ -4,9 +4,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { attachMemory, type MemoryHandle } from '../../src/engine/memory.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createSweepCursor, sweepAll } from '../../src/engine/sweep.js';
 import { createTracker } from '../../src/engine/tracker.js';
+import { judgeBatch } from '../support/batch.js';
 import { frame, ipv4, ipv6, udp } from '../support/frames.js';
 
 export interface ChurnJob {
@@ -29,7 +29,7 @@ const ROUND_MS = 60_000;
 const job = workerData as ChurnJob;
 const tracker = createTracker(attachMemory(job.memory), job.owner);
 const cursor = createSweepCursor(tracker.map);
-const batch = new PacketBatch(FLOWS);
+const batch = new PacketBatch(FLOWS, undefined, tracker.memory.wasm);
 let nowMs = job.startMs;
 for (let round = 0; Atomics.load(job.signal, 0) === 0; round++) {
   batch.clear();
@@ -38,8 +38,7 @@ for (let round = 0; Atomics.load(job.signal, 0) === 0; round++) {
     const packet = number % 2 === 0 ? ipv4({ src: '192.0.2.1' }, udp({ sport })) : ipv6({}, udp({ sport }));
     batch.add(frame(packet), nowMs);
   }
-  tracker.frames = batch.frames;
-  processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+  judgeBatch(tracker, batch);
   nowMs += ROUND_MS;
   sweepAll(tracker, cursor, nowMs);
   Atomics.add(job.signal, 1, 1);

@@ -6,10 +6,10 @@ import { dumpConnections } from '../../src/control/dump.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { createMemory, handleOf } from '../../src/engine/memory.js';
 import { memoryOptions, resolveOptions } from '../../src/engine/options.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createTracker, defineAction, type Tracker } from '../../src/engine/tracker.js';
 import { lockRegion, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { TIMEOUT } from '../../src/track/timeouts.js';
+import { judgeBatch } from '../support/batch.js';
 import { frame, ipv4, ipv6, tcp, udp } from '../support/frames.js';
 import { reportOf } from '../support/threads.js';
 import type { ChurnJob, ChurnReport } from './dump-worker.js';
@@ -24,10 +24,9 @@ function newTable(owners: number, maxConnections: number) {
 }
 
 function feed(tracker: Tracker, frames: readonly Uint8Array[], timeMs: number): void {
-  const batch = new PacketBatch(frames.length);
+  const batch = new PacketBatch(frames.length, undefined, tracker.memory.wasm);
   for (const bytes of frames) batch.add(bytes, timeMs);
-  tracker.frames = batch.frames;
-  processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+  judgeBatch(tracker, batch);
 }
 
 test('connections that live throughout come exactly once, others at most once, none in parts', async () => {

@@ -9,9 +9,9 @@ import type { ConnectionFilter } from '../../src/control/filter.js';
 import { flushConnections } from '../../src/control/flush.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { attachMemory, CONTROL, type MemoryHandle } from '../../src/engine/memory.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createSweepCursor, sweepAll } from '../../src/engine/sweep.js';
 import { createTracker } from '../../src/engine/tracker.js';
+import { judgeBatch } from '../support/batch.js';
 import { Random } from '../support/random.js';
 import { meet } from '../support/threads.js';
 import { KIND_COUNT, randomFrame } from './kinds.js';
@@ -40,9 +40,8 @@ const PAUSE_MS = 5;
 const SWEEP_EVERY = 50;
 
 function passPackets(): void {
-  const batch = new PacketBatch(64);
+  const batch = new PacketBatch(64, undefined, tracker.memory.wasm);
   const cursor = createSweepCursor(tracker.map);
-  tracker.frames = batch.frames;
   let timeMs = 0;
   for (let done = 0; done < job.packets; done += batch.length) {
     batch.clear();
@@ -50,7 +49,7 @@ function passPackets(): void {
       timeMs += STEP_MS;
       batch.add(randomFrame(random, random.below(KIND_COUNT)), timeMs, { action: random.below(ACTIONS.length) });
     }
-    processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+    judgeBatch(tracker, batch);
     if (Math.floor(done / 64) % SWEEP_EVERY === 0) sweepAll(tracker, cursor, 0);
   }
   Atomics.add(control, CONTROL.STOP, 1); // counts this thread out

@@ -6,8 +6,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { attachMemory, type MemoryHandle } from '../../src/engine/memory.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createTracker } from '../../src/engine/tracker.js';
+import { judgeBatch } from '../support/batch.js';
 import { flowFrame, writeFlow } from '../support/flows.js';
 
 export interface PassJob {
@@ -25,8 +25,7 @@ export interface PassJob {
 const job = workerData as PassJob;
 const tracker = createTracker(attachMemory(job.memory), job.owner);
 const bytes = flowFrame();
-const batch = new PacketBatch(32);
-tracker.frames = batch.frames;
+const batch = new PacketBatch(32, undefined, tracker.memory.wasm);
 let flow = 5;
 let strangers = 0;
 while (Atomics.load(job.stop, 0) === 0) {
@@ -36,7 +35,7 @@ while (Atomics.load(job.stop, 0) === 0) {
     flow = (flow + 79_190) % job.flows;
     batch.add(bytes, 1, { action: job.action });
   }
-  processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+  judgeBatch(tracker, batch);
   for (let index = 0; index < batch.length; index++) if (batch.reason(index) !== 0) strangers++;
   Atomics.add(job.passed, 0, batch.length);
 }

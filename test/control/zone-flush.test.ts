@@ -6,9 +6,9 @@ import { flushConnections } from '../../src/control/flush.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { createMemory, handleOf } from '../../src/engine/memory.js';
 import { memoryOptions, resolveOptions } from '../../src/engine/options.js';
-import { processPackets } from '../../src/engine/process.js';
 import { readStatistics } from '../../src/engine/statistics.js';
 import { createTracker, defineAction, type Tracker } from '../../src/engine/tracker.js';
+import { judgeBatch } from '../support/batch.js';
 import { flowFrame, writeFlow } from '../support/flows.js';
 import { reportOf } from '../support/threads.js';
 import type { PassJob } from './zone-flush-worker.js';
@@ -30,10 +30,9 @@ function actionOf(flow: number): number {
 
 function populate(tracker: Tracker, connections: number): void {
   const bytes = flowFrame();
-  const batch = new PacketBatch(64);
-  tracker.frames = batch.frames;
+  const batch = new PacketBatch(64, undefined, tracker.memory.wasm);
   const judge = () => {
-    processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+    judgeBatch(tracker, batch);
     batch.clear();
   };
   for (let flow = 0; flow < connections; flow++) {

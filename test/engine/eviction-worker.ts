@@ -8,10 +8,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { flushConnections } from '../../src/control/flush.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { attachMemory, CONTROL, type MemoryHandle } from '../../src/engine/memory.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createSweepCursor, sweepStep } from '../../src/engine/sweep.js';
 import { createTracker } from '../../src/engine/tracker.js';
 import { ACTIONS } from '../control/populate.js';
+import { judgeBatch } from '../support/batch.js';
 import { frame, ipv4, ipv6, tcp, udp } from '../support/frames.js';
 import { Random } from '../support/random.js';
 import { meet } from '../support/threads.js';
@@ -51,14 +51,13 @@ function randomFrame(): Uint8Array {
 }
 
 function passPackets(): number {
-  const batch = new PacketBatch(64);
-  tracker.frames = batch.frames;
+  const batch = new PacketBatch(64, undefined, tracker.memory.wasm);
   for (let done = 0; done < job.packets; done += batch.length) {
     batch.clear();
     while (batch.length < batch.capacity) {
       batch.add(randomFrame(), (done + batch.length) * STEP_MS, { action: random.below(ACTIONS.length) });
     }
-    processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+    judgeBatch(tracker, batch);
   }
   Atomics.add(control, CONTROL.STOP, 1); // counts this thread out
   return job.packets;

@@ -10,6 +10,7 @@ import { Piscina } from 'piscina';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine, type ShardTask } from '../../src/engine/engine.js';
 import { createRing } from '../../src/engine/ring.js';
+import { createWasmMemory } from '../../src/wire/wasm.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 
 type Run = typeof Piscina.prototype.run;
@@ -48,9 +49,7 @@ describe('a worker that fails', { timeout: 40_000 }, () => {
 
   test('at its start, without a table: open() says which and why', async () => {
     intercept((task, number) =>
-      number === 1
-        ? { task: { ...task, memory: { ...task.memory, table: new SharedArrayBuffer(65_536) } } }
-        : undefined,
+      number === 1 ? { task: { ...task, memory: { ...task.memory, table: createWasmMemory(65_536) } } } : undefined,
     );
     await assert.rejects(Engine.open(OPTIONS), { message: 'shard 1 failed: the buffer holds no map' });
   });
@@ -111,8 +110,9 @@ describe('a worker that fails', { timeout: 40_000 }, () => {
   test('the worker files alone refuse a task that is none', async () => {
     const pool = new Piscina({ maxThreads: 1, minThreads: 1 });
     try {
-      const empty = { table: new SharedArrayBuffer(65_536), control: new SharedArrayBuffer(65_536) };
-      const ring = createRing(64, 1 << 20);
+      const table = createWasmMemory(65_536);
+      const empty = { table, control: new SharedArrayBuffer(65_536) };
+      const ring = createRing(table, 64, 1 << 20);
       for (const filename of [SHARD, SWEEPER]) {
         await assert.rejects(pool.run({ memory: empty, ring, owner: 1 }, { filename }), /the buffer holds no map/);
         await assert.rejects(pool.run(undefined, { filename }), TypeError);

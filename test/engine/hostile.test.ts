@@ -9,12 +9,14 @@ import type { ShardTask } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import { CONTROL, handleOf } from '../../src/engine/memory.js';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
+import { packetsIn } from '../../src/engine/packet-memory.js';
 import { processPackets } from '../../src/engine/process.js';
 import { createReassemblyMemory } from '../../src/engine/reassembly.js';
 import { attachRing, createRing, processed, publishProcessed, publishProduced } from '../../src/engine/ring.js';
 import { REASON_COUNT, reasonName } from '../../src/reason.js';
 import { annexesUsedLocked, lockOwner, recordsUsedLocked } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { CT, formatCtState } from '../../src/track/state.js';
+import { growMemory } from '../../src/wire/wasm.js';
 import runShard from '../../workers/shard.js';
 import { frame, icmp, ipv4, ipv6, join, tcp, udp } from '../support/frames.js';
 import { type Random, withSeed } from '../support/random.js';
@@ -74,12 +76,15 @@ test('rows of garbage', () => {
     engine.defineAction({});
     engine.defineAction({ zone: 3, mark: { value: 5 }, label: { value: 1n << 100n } });
     engine.defineAction({ force: true });
-    const memory = new Int32Array(GUARD + ROWS * PACKET_WORDS + GUARD);
-    const packets = memory.subarray(GUARD, GUARD + ROWS * PACKET_WORDS);
-    const times = new Float64Array(memory.buffer, GUARD * 4, packets.length / 2);
-    const around = new Uint8Array(1000 + bytes.length + 1000).fill(0xa5);
+    const { wasm } = engine.memory;
+    const at = growMemory(wasm, 1 << 20);
+    const { buffer } = wasm;
+    const memory = new Int32Array(buffer, at, GUARD + ROWS * PACKET_WORDS + GUARD);
+    const framesAt = at + memory.byteLength;
+    const around = new Uint8Array(buffer, framesAt, 1000 + bytes.length + 1000).fill(0xa5);
     around.set(bytes, 1000);
-    engine.tracker.frames = new DataView(around.buffer, 1000, bytes.length);
+    const inEngine = packetsIn(wasm, at + GUARD * 4, ROWS, framesAt + 1000, bytes.length);
+    const { packets, times } = inEngine;
     const framesBefore = Uint8Array.from(around);
     const met = new Set<string>();
     for (let round = 0; round < 400; round++) {
@@ -88,7 +93,7 @@ test('rows of garbage', () => {
       const first = random.below(ROWS);
       const count = random.below(ROWS - first + 1);
       const before = Int32Array.from(memory);
-      processPackets(engine.tracker, packets, times, first, count);
+      processPackets(engine.tracker, inEngine, first, count);
       for (let word = 0; word < memory.length; word++) {
         const row = Math.floor((word - GUARD) / PACKET_WORDS);
         const isOutput = row >= first && row < first + count && (word - GUARD) % PACKET_WORDS >= PACKET.STATE;
@@ -115,12 +120,9 @@ test('a time that is no number keeps no connection for ever', () => {
   const engine = new LocalEngine({ maxConnections: 2 });
   engine.defineAction({});
   const bytes = FRAMES[1];
-  const packets = new Int32Array(PACKET_WORDS);
-  const times = new Float64Array(packets.buffer);
-  engine.tracker.frames = new DataView(Uint8Array.from(bytes).buffer);
-  packets[PACKET.FRAME_LENGTH] = bytes.length;
-  times[PACKET.TIME >>> 1] = Number.NaN;
-  processPackets(engine.tracker, packets, times, 0, 1);
+  const batch = engine.createBatch(1);
+  batch.add(bytes, Number.NaN);
+  engine.execute(batch);
   engine.sweep(1000);
   assert.equal(engine.connectionCount, 0);
 });
@@ -130,14 +132,14 @@ test('a ring full of garbage, through the loop of the shard worker, also around 
     withSeed(667, random => {
       const engine = new LocalEngine({ maxConnections: 100 });
       engine.defineAction({});
-      const buffer = createRing(64, 1 << 20);
+      const buffer = createRing(engine.memory.wasm, 64, 1 << 20);
       const ring = attachRing(buffer);
       ring.bytes.set(join(...FRAMES));
       const sizes = FRAMES.map(({ length }) => length);
       const task: ShardTask = {
         memory: handleOf(engine.memory),
         ring: buffer,
-        fragments: createReassemblyMemory(1 << 20),
+        fragments: createReassemblyMemory(engine.memory.wasm, 1 << 20),
         owner: 1,
         latency: undefined,
         top: undefined,

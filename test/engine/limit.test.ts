@@ -143,7 +143,7 @@ test('an ended connection of the same key makes room for its successor in a full
 });
 
 /** A view that runs something when a byte or word is read at one place. */
-class WatchedView extends DataView<ArrayBuffer> {
+class WatchedView extends DataView<ArrayBufferLike> {
   #isDone = false;
   at = 0;
   onRead = () => {};
@@ -161,19 +161,20 @@ test('others fill the table while a batch opens connections: what was opened is 
   const engine = new LocalEngine({ maxConnections: 10, seed: 1 });
   engine.defineAction({});
   const { control, zoneCounts } = engine.memory;
-  const batch = new PacketBatch(8);
+  const batch = engine.createBatch(8);
+  assert.ok(batch.inEngine);
   for (let number = 0; number < 4; number++) {
     batch.add(frame(ipv4({ src: `10.1.0.${number + 1}` }, tcp({ flags: 'S' }))), 0);
   }
   // Another thread opens seven connections when the flags of the second SYN are looked at.
-  const view = new WatchedView(batch.bytes.buffer as ArrayBuffer);
+  const { buffer, byteOffset, byteLength } = batch.frames;
+  const view = new WatchedView(buffer, byteOffset, byteLength);
   view.at = batch.packets[PACKET_WORDS + PACKET.FRAME_OFFSET] + 14 + 20 + 13;
   view.onRead = () => {
     Atomics.add(control, CONTROL.CONNECTIONS, 7);
     Atomics.add(zoneCounts, 0, 7);
   };
-  engine.tracker.frames = view;
-  processPackets(engine.tracker, batch.packets, batch.times, 0, 4);
+  processPackets(engine.tracker, { ...batch.inEngine, frames: view }, 0, 4);
   assert.deepEqual(reasonsOf(batch), ['none', 'none', 'none', 'table-full']);
   for (let index = 0; index < 4; index++) assert.equal(batch.state(index), NEW);
   Atomics.sub(control, CONTROL.CONNECTIONS, 7);

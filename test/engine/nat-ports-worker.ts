@@ -7,9 +7,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { attachMemory, type MemoryHandle } from '../../src/engine/memory.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createTracker } from '../../src/engine/tracker.js';
 import { reasonName } from '../../src/reason.js';
+import { judgeBatch } from '../support/batch.js';
 import { flowFrame, writeFlow } from '../support/flows.js';
 import { meet } from '../support/threads.js';
 
@@ -26,9 +26,8 @@ export type PortsReport = Record<string, number>;
 function run(job: PortsJob): PortsReport {
   const tracker = createTracker(attachMemory(job.memory), job.owner);
   const bytes = flowFrame();
-  const batch = new PacketBatch(32);
+  const batch = new PacketBatch(32, undefined, tracker.memory.wasm);
   const reasons: Record<string, number> = {};
-  tracker.frames = batch.frames;
   meet(job.barrier, 2);
   for (let flow = 0; flow < job.flows; flow += batch.length) {
     batch.clear();
@@ -36,7 +35,7 @@ function run(job: PortsJob): PortsReport {
       writeFlow(bytes, (flow + index) * 2 + (job.owner & 1), 1);
       batch.add(bytes, 0);
     }
-    processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+    judgeBatch(tracker, batch);
     for (let index = 0; index < batch.length; index++) {
       const reason = reasonName(batch.reason(index));
       reasons[reason] = (reasons[reason] ?? 0) + 1;

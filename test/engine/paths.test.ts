@@ -7,12 +7,12 @@ import { test } from 'node:test';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { createMemory } from '../../src/engine/memory.js';
 import { memoryOptions, resolveOptions } from '../../src/engine/options.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createTracker, defineAction } from '../../src/engine/tracker.js';
 import { REASON } from '../../src/reason.js';
 import { FACT, FACT_WORDS } from '../../src/wire/facts.js';
 import { KNOWN } from '../../src/wire/known.js';
 import { parseFrame } from '../../src/wire/parse.js';
+import { judgeBatch } from '../support/batch.js';
 import { type CapturedPacket, captureNames, capturePackets, unfragmentedNames } from '../support/captures.js';
 import { parsePlain } from '../support/plain.js';
 import { type Random, withSeed } from '../support/random.js';
@@ -67,12 +67,11 @@ function judgeByTurns(packets: readonly CapturedPacket[], owners: number, random
   const memory = createMemory(memoryOptions(options, 0));
   defineAction(memory, {});
   const trackers = Array.from({ length: owners }, (_, index) => createTracker(memory, index + 1));
-  const batch = new PacketBatch(packets.length, packets.length * 2048 + (1 << 20));
+  const batch = new PacketBatch(packets.length, packets.length * 2048 + (1 << 20), memory.wasm);
   for (const { frame, timeMs } of packets) assert.ok(batch.add(frame, timeMs));
-  for (const tracker of trackers) tracker.frames = batch.frames;
   for (let first = 0; first < packets.length; ) {
     const count = Math.min(random.between(1, random.chance(0.2) ? 100 : 4), packets.length - first);
-    processPackets(random.pick(trackers), batch.packets, batch.times, first, count);
+    judgeBatch(random.pick(trackers), batch, first, count);
     first += count;
   }
   const used = trackers.filter(tracker => tracker.counts[0] > 0).length;

@@ -1,14 +1,18 @@
 /**
- * The vectors of placeRows() against what zoneHash(), partOf() and bucketAtHome() say of each row.
+ * The vectors of placeRows() against what zoneHash(), partOf() and homeBucketAt() say of each row.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PLACE_COLUMNS, placeRows } from '../../src/engine/place-kernel.js';
-import { NO_KEY, NO_REGION, ROW } from '../../src/engine/tracker.js';
-import { bucketAtHome, createMap } from '../../src/sharedarraybuffer-hashmap/index.js';
+import { ACTION, ACTION_WORDS, MAX_ACTIONS, NOT_PLAIN_ACTION } from '../../src/engine/action.js';
+import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
+import { allocatePackets } from '../../src/engine/packet-memory.js';
+import { createPlaceKernel, placeRows } from '../../src/engine/place-kernel.js';
+import { NO_KEY, NO_REGION, ROW } from '../../src/engine/row.js';
+import { createMap, homeBucketAt, mapBytes } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { FACT, FACT_RELATED, FAMILY_IPV6, IPPROTO } from '../../src/wire/facts.js';
 import { partOf, zoneHash } from '../../src/wire/hash.js';
-import { MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS } from '../../src/wire/rows.js';
+import { createRows, MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS_BYTES, SPARE_ROW } from '../../src/wire/rows.js';
+import { createWasmMemory, growMemory } from '../../src/wire/wasm.js';
 import { withSeed } from '../support/random.js';
 
 const PROTOCOLS = [IPPROTO.TCP, IPPROTO.UDP, IPPROTO.ICMP, IPPROTO.SCTP, 0, 255];
@@ -22,7 +26,16 @@ for (const [regions, records] of [
 ] as const) {
   test(`rows are placed as one at a time: ${regions} regions of ${records} records`, () => {
     const sizes = { recordWords: 16, annexesPerRegion: 0, annexWords: 8, regionUserWords: 0 };
-    const map = createMap({ regions, recordsPerRegion: records, ...sizes });
+    const options = { regions, recordsPerRegion: records, ...sizes };
+    const wasm = createWasmMemory(mapBytes(options));
+    const map = createMap(options, wasm.buffer);
+    const actionBytes = MAX_ACTIONS * ACTION_WORDS * 4;
+    const actionsAt = growMemory(wasm, actionBytes);
+    const actions = new Int32Array(wasm.buffer, actionsAt, MAX_ACTIONS * ACTION_WORDS);
+    const { packets } = allocatePackets(wasm, MAX_BATCH, 0);
+    const memory = createRows(wasm, growMemory(wasm, ROWS_BYTES));
+    const kernel = createPlaceKernel(memory);
+    const ROWS = memory.words.subarray(0, (SPARE_ROW + 1) * ROW_WORDS);
     withSeed(2026, random => {
       for (let round = 0; round < 200; round++) {
         const count = 1 + random.below(MAX_BATCH);
@@ -33,34 +46,40 @@ for (const [regions, records] of [
           ROWS[base + FACT.PROTOCOL] = PROTOCOLS[random.below(6)] | (random.below(2) * FAMILY_IPV6);
           ROWS[base + FACT.FLAGS] = random.below(4) === 0 ? FACT_RELATED : 0;
           ROWS[base + ROW_REASON] = random.below(4) === 0 ? 1 + random.below(50) : 0;
-          PLACE_COLUMNS.ACTION[index] = random.below(4096) * 32;
-          PLACE_COLUMNS.ZONE[index] = random.below(65_536);
-          PLACE_COLUMNS.UNUSUAL[index] = random.below(4) === 0 ? 1 << random.below(32) : 0;
+          // A number beyond the actions is taken modulo their number.
+          const action = random.u32() | 0;
+          const first = (action & (MAX_ACTIONS - 1)) * ACTION_WORDS;
+          packets[index * PACKET_WORDS + PACKET.ACTION] = action;
+          packets[index * PACKET_WORDS + PACKET.STATE] = random.below(4) === 0 ? 1 << random.below(32) : 0;
+          actions[first + ACTION.ZONE] = random.below(65_536);
+          actions[first + ACTION.FLAGS] = random.below(4) === 0 ? 1 << random.below(6) : 0;
         }
         const before = Int32Array.from(ROWS);
         let hasIpv6 = 0;
-        const actual = placeRows(map, count);
+        const actual = placeRows(kernel, memory, map, packets.byteOffset, actionsAt, count);
         for (let index = 0; index < count; index++) {
           const base = index * ROW_WORDS;
           const hash = before[base + FACT.HASH];
           const protocol = before[base + FACT.PROTOCOL];
-          const zone = PLACE_COLUMNS.ZONE[index];
+          const action = (packets[index * PACKET_WORDS + PACKET.ACTION] & (MAX_ACTIONS - 1)) * ACTION_WORDS;
+          const zone = actions[action + ACTION.ZONE];
           const isRefused = before[base + ROW_REASON] !== 0;
           if (!isRefused && (protocol & FAMILY_IPV6) !== 0) hasIpv6 = 1;
           const zoned = zoneHash(hash, zone);
           const region = partOf(hash, regions);
-          const home = bucketAtHome(map.bucketsAt, map.bucketsPerRegion, map.bucketShift, region, zoned);
+          const home = homeBucketAt(map, region, zoned);
           const number = protocol & 0xff;
           const isPlain =
             (number === IPPROTO.TCP || number === IPPROTO.UDP) &&
             before[base + FACT.FLAGS] === 0 &&
-            PLACE_COLUMNS.UNUSUAL[index] === 0;
+            (actions[action + ACTION.FLAGS] & NOT_PLAIN_ACTION) === 0 &&
+            packets[index * PACKET_WORDS + PACKET.STATE] === 0;
           const expected = {
             reason: before[base + ROW_REASON],
             hash: zoned,
             region: isRefused ? NO_REGION : region,
             home: isRefused ? 0 : home,
-            action: PLACE_COLUMNS.ACTION[index],
+            action,
             key: isPlain ? (zone << 16) | protocol : NO_KEY,
           };
           const seen = {

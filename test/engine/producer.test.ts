@@ -10,6 +10,7 @@ import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
 import { processPackets } from '../../src/engine/process.js';
 import { Producer } from '../../src/engine/producer.js';
 import {
+  allocateFrames,
   attachRing,
   createRing,
   processed,
@@ -41,18 +42,17 @@ class Bench {
   constructor(shards: number, packets = 64, bytes = MIB, count = 0) {
     const memory = createMemory(memoryOptions(resolveOptions({ shards, maxConnections: 1000, seed: 3 }), 0));
     defineAction(memory, {});
-    const frames = new SharedArrayBuffer(shards * bytes + ARENA);
-    const buffers = Array.from({ length: shards }, (_, shard) => createRing(packets, bytes, frames, shard * bytes));
+    const all = shards * bytes + ARENA;
+    const at = allocateFrames(memory.wasm, all);
+    const buffers = Array.from({ length: shards }, (_, shard) =>
+      createRing(memory.wasm, packets, { at, bytes: all, ownAt: shard * bytes, ownBytes: bytes }),
+    );
     this.rings = buffers.map(attachRing);
     for (const ring of this.rings) {
       publishProduced(ring, count | 0);
       publishProcessed(ring, count | 0);
     }
-    this.trackers = this.rings.map((ring, shard) => {
-      const tracker = createTracker(memory, shard + 1);
-      tracker.frames = ring.frames;
-      return tracker;
-    });
+    this.trackers = this.rings.map((_, shard) => createTracker(memory, shard + 1));
     this.producer = new Producer(buffers, 1, 2, shards * bytes);
   }
 
@@ -80,7 +80,7 @@ class Bench {
       const done = processed(ring);
       const first = done & (ring.capacity - 1);
       const count = Math.min(left, ring.capacity - first);
-      processPackets(this.trackers[shard], ring.packets, ring.times, first, count);
+      processPackets(this.trackers[shard], ring, first, count);
       publishProcessed(ring, (done + count) | 0);
       left -= count;
     }

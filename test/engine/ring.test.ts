@@ -15,10 +15,11 @@ import {
   waitForProduced,
   wakeAll,
 } from '../../src/engine/ring.js';
+import { createWasmMemory } from '../../src/wire/wasm.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 
 test('patience is earned with packets, up to a limit, and used up by waiting in vain', () => {
-  const handle = createRing(64, 4096, undefined, 0, 100_000);
+  const handle = createRing(createWasmMemory(0), 64, 4096, 100_000);
   const producer = attachRing(handle);
   const shard = attachRing(handle);
   publishProduced(producer, 10);
@@ -40,7 +41,7 @@ test('patience is earned with packets, up to a limit, and used up by waiting in 
 });
 
 test('the count of packets runs on past 2^31 without patience getting lost', () => {
-  const ring = attachRing(createRing(64, 4096, undefined, 0, 1_000_000));
+  const ring = attachRing(createRing(createWasmMemory(0), 64, 4096, 1_000_000));
   publishProduced(ring, 0x7fff_ffff);
   ring.patience = 0;
   publishProduced(ring, (0x7fff_ffff + 3) | 0);
@@ -48,13 +49,13 @@ test('the count of packets runs on past 2^31 without patience getting lost', () 
 });
 
 test('a ring that was given no patience earns none', () => {
-  const ring = attachRing(createRing(64, 4096));
+  const ring = attachRing(createRing(createWasmMemory(0), 64, 4096));
   publishProduced(ring, 60);
   assert.equal(ring.patience, 0);
 });
 
 test('at the end even the most patient stop looking around', () => {
-  const ring = attachRing(createRing(64, 4096, undefined, 0, PATIENCE));
+  const ring = attachRing(createRing(createWasmMemory(0), 64, 4096, PATIENCE));
   publishProduced(ring, 1 << 20);
   assert.equal(ring.patience, PATIENCE);
   wakeAll(ring);

@@ -21,8 +21,9 @@ const WARM_ROUNDS = 30;
 const STEADY_ROUNDS = 160;
 
 const runs = MIXES.map(mix => {
-  const traffic = createTraffic({ mix, connections: CONNECTIONS, seed: SEED, known: KNOWN.L4_CHECKSUM_GOOD });
   const engine = openEngine(mix, CONNECTIONS, SEED);
+  const { wasm } = engine.memory;
+  const traffic = createTraffic({ wasm, mix, connections: CONNECTIONS, seed: SEED, known: KNOWN.L4_CHECKSUM_GOOD });
   create(engine, traffic, CONNECTIONS, BATCH);
   settle(engine, traffic, CONNECTIONS, BATCH);
   return { engine, traffic };

@@ -15,9 +15,9 @@ import { Engine } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import { createMemory } from '../../src/engine/memory.js';
 import { memoryOptions, resolveOptions } from '../../src/engine/options.js';
-import { processPackets } from '../../src/engine/process.js';
 import { createTracker, defineAction, type Tracker } from '../../src/engine/tracker.js';
 import { dumpText, verdictsOf } from '../engine/verdicts.js';
+import { judgeBatch } from '../support/batch.js';
 import { seedFor } from '../support/random.js';
 import type { Kind } from './campaign.js';
 import { KINDS } from './kinds.js';
@@ -83,14 +83,19 @@ function judgeLocally(engine: LocalEngine, traffic: Traffic, size: number): Judg
   return { verdicts, dump: dumpText(engine.tracker, lastMs(traffic)) };
 }
 
+/** Packets that a tracker judges in its turn. */
+const TURN_PACKETS = 5;
+
 /** Threads' trackers on a table of several regions take turns, as shards do when packets come to the wrong one. */
 class Turns {
   readonly #trackers: readonly Tracker[];
+  readonly #batch: PacketBatch;
 
   constructor(shards: number, actions: Actions) {
     const options = resolveOptions({ shards, maxConnections: MAX_CONNECTIONS, clock: 'packets' });
     const memory = createMemory(memoryOptions(options, 0));
     for (const action of actions) defineAction(memory, action);
+    this.#batch = new PacketBatch(TURN_PACKETS, FRAME_BYTES, memory.wasm);
     this.#trackers = Array.from({ length: shards }, (_, index) => createTracker(memory, index + 1));
   }
 
@@ -99,10 +104,11 @@ class Turns {
     flushConnections(first);
     const verdicts: string[] = [];
     let turn = 0;
-    for (const batch of batches(traffic.packets, 5)) {
+    for (const batch of batches(traffic.packets, TURN_PACKETS)) {
       const tracker = this.#trackers[turn++ % this.#trackers.length];
-      tracker.frames = batch.frames;
-      processPackets(tracker, batch.packets, batch.times, 0, batch.length);
+      this.#batch.copyFrom(batch);
+      judgeBatch(tracker, this.#batch);
+      batch.copyFrom(this.#batch);
       verdicts.push(...verdictsOf(batch));
     }
     return { verdicts, dump: dumpText(first, lastMs(traffic)) };

@@ -7,10 +7,8 @@ import {
   firstCandidateLocked,
   giveAnnexLocked,
   giveRecordLocked,
-  homeBucketAt,
   insertLocked,
   isLive,
-  likelyRecordLocked,
   MAX_PROBES,
   NO_SLOT,
   NONE,
@@ -146,28 +144,6 @@ test('candidates lie within reach, also where the entries of others went on beyo
     met.sort((a, b) => a - b),
     expected,
   );
-});
-
-test('the likely record is a candidate, and the only one of a lone hash', () => {
-  const map = newMap({ recordsPerRegion: 300, annexesPerRegion: 300 });
-  for (let key = 0; key < 600; key++) {
-    const hash = goodHash(key);
-    const home = homeBucketAt(map, 0, hash);
-    assert.equal(likelyRecordLocked(map.words, map.recordBits, home, hash), NONE, 'nothing is likely in an empty map');
-    const record = addLocked(map, 0, hash, key, 1);
-    assert.equal(likelyRecordLocked(map.words, map.recordBits, home, hash), record, `key ${key}`);
-    dropLocked(map, record);
-    assert.equal(likelyRecordLocked(map.words, map.recordBits, home, hash), NONE, `key ${key} is gone`);
-  }
-  for (const hashOf of [goodHash, constantHash]) {
-    fill(map, 0, hashOf);
-    for (let key = 0; key < 600; key++) {
-      const hash = hashOf(key);
-      const likely = likelyRecordLocked(map.words, map.recordBits, homeBucketAt(map, 0, hash), hash);
-      assert.ok(likely === NONE || candidates(map, 0, hash).includes(likely), `key ${key}: record ${likely}`);
-    }
-    for (const record of liveRecords(map, 0)) dropLocked(map, record);
-  }
 });
 
 test('probing goes round at the end of its region and leaves the next one alone', () => {

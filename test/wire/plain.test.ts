@@ -5,14 +5,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { REASON } from '../../src/reason.js';
-import { FACT, FACT_WORDS, FAMILY_IPV6 } from '../../src/wire/facts.js';
+import { readSegment } from '../../src/track/tcp.js';
+import { FACT, FACT_WORDS, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../../src/wire/facts.js';
 import { hashKey } from '../../src/wire/hash.js';
 import { KNOWN } from '../../src/wire/known.js';
 import { parseFrame } from '../../src/wire/parse.js';
-import { parsePlainRows, SPAN } from '../../src/wire/plain.js';
-import { MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS, SPARE_ROW } from '../../src/wire/rows.js';
+import { MAX_BATCH, ROW_REASON, ROW_SEGMENT, ROW_WORDS, SPARE_ROW } from '../../src/wire/rows.js';
 import { frame, icmp, ipv4, ipv6, raw, sctp, snap, tcp, udp } from '../support/frames.js';
-import { HASH_KEY, parsePlain } from '../support/plain.js';
+import { HASH_KEY, parsePlain, parsePlainBatch, ROWS } from '../support/plain.js';
 import { withSeed } from '../support/random.js';
 import { GuardedView } from './guarded.js';
 import { parse } from './parsed.js';
@@ -130,7 +130,6 @@ test('left to parseFrame(): every frame that is cut short', () => {
 });
 
 const STRIDE = 2048;
-const SPAN_WORDS = Object.keys(SPAN).length;
 
 test('a batch of any frames in any order: each row says what its frame says alone', () => {
   const kinds = [
@@ -142,17 +141,15 @@ test('a batch of any frames in any order: each row says what its frame says alon
   const view = new DataView(new ArrayBuffer(MAX_BATCH * STRIDE));
   const memory = new Uint8Array(view.buffer);
   withSeed(1129, random => {
-    const spans = new Int32Array(MAX_BATCH * SPAN_WORDS);
     let taken = 0;
     for (let round = 0; round < 500; round++) {
       const count = random.between(1, MAX_BATCH);
       const frames = Array.from({ length: count }, () => random.pick(kinds));
-      frames.forEach(({ bytes, known }, index) => {
+      frames.forEach(({ bytes }, index) => {
         memory.set(bytes, index * STRIDE);
-        spans.set([index * STRIDE, bytes.length, known, 0], index * SPAN_WORDS);
       });
-      ROWS.fill(0x5a5a5a5a);
-      const left = parsePlainRows(view, spans, 0, SPAN_WORDS, count, ...HASH_KEY);
+      ROWS.fill(0x5a5a5a5a, 0, (SPARE_ROW + 1) * ROW_WORDS);
+      const left = parsePlainBatch(frames, STRIDE);
       let refused = 0;
       frames.forEach(({ bytes, known, isPlain }, index) => {
         const base = index * ROW_WORDS;
@@ -171,6 +168,10 @@ test('a batch of any frames in any order: each row says what its frame says alon
           if (!isIpv6 && /^(SRC|DST)\d/.test(name)) continue;
           assert.equal(ROWS[base + FACT[name]], facts[FACT[name]], `${name} of row ${index} of ${count}`);
         }
+        if ((facts[FACT.PROTOCOL] & PROTOCOL_MASK) !== IPPROTO.TCP) return;
+        const segment = new Int32Array(3);
+        readSegment(view, facts[FACT.L4], segment, 0);
+        assert.deepEqual(ROWS.subarray(base + ROW_SEGMENT, base + ROW_SEGMENT + 3), segment);
       });
       assert.equal(left, refused);
       taken += count - refused;
