@@ -12,9 +12,9 @@ import { FACT, FACT_WORDS } from '../src/wire/facts.js';
 import { hashKey } from '../src/wire/hash.js';
 import { KNOWN } from '../src/wire/known.js';
 import { parseFrame } from '../src/wire/parse.js';
-import { createPlainKernels, parsePlainRows } from '../src/wire/plain.js';
+import { PARSE_PLACE, PLAIN_FUNCTIONS, prepareScan } from '../src/wire/plain.js';
 import { createRows, MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS_BYTES } from '../src/wire/rows.js';
-import { createWasmMemory, growMemory } from '../src/wire/wasm.js';
+import { bind, compileFunctions, createWasmMemory, growMemory } from '../src/wire/wasm.js';
 import { Chunk, STATE } from './chunk.js';
 import type { Part } from './part.js';
 import { SEGMENT, UDP4, UDP6 } from './traffic.js';
@@ -42,6 +42,8 @@ function frames(options: TemplateOptions, random: Random): Chunk {
 /** Bytes of a row of a chunk, which begins with a span. */
 const PACKET_BYTES = PACKET_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
+const plainModule = compileFunctions(PLAIN_FUNCTIONS);
+
 type Parse = (view: DataView, start: number, end: number, known: number, facts: Int32Array, base: number) => number;
 
 const parseAny: Parse = (view, start, end, known, facts, base) => parseFrame(view, start, end, known, 0, facts, base);
@@ -50,7 +52,8 @@ function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: nu
   const name = `parse ${FRAMES} ${what}`;
   const { packets, view, memory } = chunk;
   const rows = createRows(memory.wasm, growMemory(memory.wasm, ROWS_BYTES));
-  const kernels = createPlainKernels(rows);
+  prepareScan(rows.words);
+  const parse = bind(plainModule, memory.wasm)[PARSE_PLACE];
   return {
     name,
     packets: FRAMES,
@@ -62,7 +65,7 @@ function parseFastPart(what: string, chunk: Chunk, known: number, bytesEach?: nu
       let sum = 0;
       for (let slot = 0; slot < FRAMES; slot += MAX_BATCH) {
         const spansAt = packets.byteOffset + slot * PACKET_BYTES;
-        parsePlainRows(kernels, spansAt, PACKET_BYTES, view.byteOffset, view.byteLength, MAX_BATCH, 1, 2);
+        parse(rows.at, MAX_BATCH, spansAt, PACKET_BYTES, view.byteOffset, view.byteLength, 1, 2);
         for (let row = 0; row < MAX_BATCH * ROW_WORDS; row += ROW_WORDS) {
           if (rows.words[row + ROW_REASON] !== REASON.none) throw new Error(`${name}: a frame was refused`);
           sum ^= rows.words[row + FACT.PORTS];

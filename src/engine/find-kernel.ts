@@ -1,34 +1,38 @@
 /**
- * The record that each packet of a batch most likely belongs to, four packets at a time: the one in one of the two chosen
- * slots of its home bucket whose tag fits. That finds all records but one of twenty in a full table; a test compares what
- * it finds with the index. It also asks for the line of each record, as place-kernel does for the buckets.
+ * The record that each packet of a batch most likely belongs to: the first in its home bucket whose tag fits. The two slots
+ * that its hash prefers are looked at for four packets at a time; that finds all records but one of twenty in a full table.
+ * A test compares what it finds with the index. It also asks for the line of each record, as place-kernel does for the
+ * buckets, and of the addresses of IPv6 connections.
  *
- * Imports row, touch, sharedarraybuffer-hashmap, wire/. Imported by process.
+ * Imports row, touch, sharedarraybuffer-hashmap, track/connection, wire/. Imported by loop-kernel.
  */
-import { CHOICES, NONE, type SharedMap, TAG_MIX } from '../sharedarraybuffer-hashmap/index.js';
-import { FACT } from '../wire/facts.js';
-import { columnAt, FIRST_COLUMN, ROW_BYTES, type Rows } from '../wire/rows.js';
+import { CHOICES, NONE, TAG_MIX } from '../sharedarraybuffer-hashmap/index.js';
+import { CONN } from '../track/connection.js';
+import { FACT, FAMILY_IPV6 } from '../wire/facts.js';
+import { ROW_BYTES } from '../wire/rows.js';
 import {
   add,
   and,
-  bind,
   broadcast,
   type Code,
-  compileFunction,
   constant,
   equal,
+  type FunctionCode,
   gather,
   get,
   greater,
   i32,
   i32add,
   i32and,
+  i32choose,
   i32left,
   i32lessUnsigned,
-  i32right,
-  i32store,
+  i32load,
+  i32multiply,
+  i32xor,
   LANES,
   lane,
+  load,
   multiply,
   not,
   numbered,
@@ -42,26 +46,28 @@ import {
   shiftRightBy,
   signs,
   subtract,
-  type WasmFunction,
+  VECTOR_BYTES,
   WORD_BYTES,
   when,
+  withLane,
+  words,
   xor,
 } from '../wire/wasm.js';
 import { ROW } from './row.js';
-import { touchLines } from './touch.js';
+import { leaveTouched, touchLines } from './touch.js';
 
-/** First word of the column of the packets that were not found: their places in the batch. */
-export const MISSING = columnAt(FIRST_COLUMN.FIND);
-const MISSING_AT = MISSING * WORD_BYTES;
-
-const LOCALS = { parameters: 9, words: 7, vectors: 12 };
+const LOCALS = { parameters: 12, words: 8, vectors: 14 };
 /** Given: first byte of the rows, the place in the batch to begin with, the one to end before; the region that is held, the
- * number before its first record and its records; record bits; word of record 0, words of a record. */
+ * number before its first record and its records; record bits; word of record 0, words of a record; 1 when there is IPv6 in
+ * the batch, word of annex 0, words of an annex. */
 const G = numbered(
-  ['rowsAt', 'place', 'end', 'region', 'lowest', 'records', 'recordBits', 'recordsAt', 'recordWords'] as const,
+  [
+    ...(['rowsAt', 'place', 'end', 'region', 'lowest', 'records', 'recordBits', 'recordsAt', 'recordWords'] as const),
+    ...(['hasIpv6', 'annexesAt', 'annexWords'] as const),
+  ],
   0,
 );
-const L = numbered(['rowAt', 'first', 'last', 'missing', 'misses', 'touched', 'lowestTag'] as const, LOCALS.parameters);
+const L = numbered(['rowAt', 'first', 'last', 'misses', 'touched', 'tag', 'at', 'found'] as const, LOCALS.parameters);
 const V = numbered(
   [
     'hash',
@@ -76,6 +82,8 @@ const V = numbered(
     'record',
     'at',
     'spare',
+    'wanted',
+    'slots',
   ] as const,
   LOCALS.parameters + LOCALS.words,
 );
@@ -95,10 +103,23 @@ const slotsAt = (places: number): Code =>
 const chosen = (low: Code): Code =>
   bytes(add(constant(CHOICES.FIRST), shiftRight(multiply(and(low, constant(0xff)), constant(CHOICES.COUNT)), 8)));
 
-const missed = (number: number): Code => [
-  ...i32store(i32add(get(G.rowsAt), i32left(get(L.missing), i32(2))), MISSING_AT, i32add(get(G.place), i32(number))),
-  ...set(L.missing, i32add(get(L.missing), i32and(i32right(get(L.misses), i32(number)), i32(1)))),
+/** Sets `found` to the record of the first slot of a bucket that fits one packet's tag, from the vector at hand on. */
+const lookInBucket = (number: number): Code => [
+  ...set(L.tag, lane(get(V.tag), number)),
+  ...set(V.wanted, broadcast(L.tag)),
+  ...set(L.at, lane(get(V.home), number)),
+  ...set(L.found, i32(NONE)),
+  ...[0, 1, 2, 3].flatMap(part => [
+    ...set(V.slots, xor(load(get(L.at), part * VECTOR_BYTES), get(V.wanted))),
+    ...set(V.slots, and(get(V.slots), equal(shiftRightBy(get(V.slots), G.recordBits), constant(0)))),
+    // The first word of a bucket is no slot.
+    ...(part === 0 ? set(V.slots, and(get(V.slots), words(0, -1, -1, -1))) : []),
+    ...[0, 1, 2, 3].flatMap(slot => set(L.found, i32choose(get(L.found), lane(get(V.slots), slot), get(L.found)))),
+  ]),
+  ...set(V.record, withLane(get(V.record), number, get(L.found))),
 ];
+/** The one packet of four that has number `number`, unless something was found for it. */
+const lookFurther = (number: number): Code => when(i32and(get(L.misses), i32(1 << number)), lookInBucket(number));
 
 const fourPackets: Code = [
   ...set(V.hash, row(FACT.HASH)),
@@ -113,6 +134,8 @@ const fourPackets: Code = [
   ...set(V.isFirst, equal(shiftRightBy(get(V.first), G.recordBits), constant(0))),
   ...set(V.isSecond, equal(shiftRightBy(get(V.second), G.recordBits), constant(0))),
   ...set(V.record, select(get(V.first), and(get(V.second), get(V.isSecond)), get(V.isFirst))),
+  ...set(L.misses, signs(equal(get(V.record), constant(NONE)))),
+  ...when(get(L.misses), lanes.flatMap(lookFurther)),
   // Neither a packet nor a record of another region is under this lock: findConnectionLocked() deals with the latter.
   ...set(
     V.record,
@@ -125,42 +148,63 @@ const fourPackets: Code = [
   ),
   ...set(V.at, add(broadcast(G.recordsAt), multiply(get(V.record), broadcast(G.recordWords)))),
   ...pair(rows, offsetOf(ROW.CANDIDATE), get(V.record), get(V.at), V.spare),
-  ...set(L.misses, signs(equal(get(V.record), constant(NONE)))),
-  ...when(get(L.misses), lanes.flatMap(missed)),
   ...set(G.place, i32add(get(G.place), i32(LANES))),
   ...set(L.rowAt, i32add(get(L.rowAt), i32(LANES * ROW_BYTES))),
 ];
 
-const module = compileFunction(LOCALS, [
-  ...set(L.first, i32add(get(G.rowsAt), i32left(get(G.place), i32(Math.log2(ROW_BYTES))))),
+/** Reads a word of the annex of each row whose candidate is an IPv6 connection. */
+const touchAnnexes: Code = [
   ...set(L.rowAt, get(L.first)),
-  ...set(L.lowestTag, i32left(i32(1), get(G.recordBits))),
-  ...set(V.lowestTag, broadcast(L.lowestTag)),
-  ...set(V.tagBits, subtract(constant(0), get(V.lowestTag))),
-  ...repeat(fourPackets, i32lessUnsigned(get(G.place), get(G.end))),
-  ...set(L.last, get(L.rowAt)),
-  ...touchLines(ROW.CANDIDATE_AT, { rowsAt: G.rowsAt, row: L.rowAt, first: L.first, end: L.last, touched: L.touched }),
-  ...get(L.missing),
-]);
-
-/** findRowsLocked() of the rows of a thread. */
-export const createFindKernel = ({ memory }: Rows): WasmFunction => bind(module, memory);
+  ...repeat(
+    [
+      ...set(L.at, i32left(i32load(get(L.rowAt), offsetOf(ROW.CANDIDATE_AT)), i32(2))),
+      ...when(
+        i32and(i32load(get(L.at), offsetOf(CONN.KEY)), i32(FAMILY_IPV6)),
+        set(
+          L.touched,
+          i32xor(
+            get(L.touched),
+            i32load(
+              i32left(
+                i32add(get(G.annexesAt), i32multiply(i32load(get(L.at), offsetOf(CONN.SRC)), get(G.annexWords))),
+                i32(2),
+              ),
+              0,
+            ),
+          ),
+        ),
+      ),
+      ...set(L.rowAt, i32add(get(L.rowAt), i32(ROW_BYTES))),
+    ],
+    i32lessUnsigned(get(L.rowAt), get(L.last)),
+  ),
+  ...leaveTouched(G.rowsAt, L.touched),
+];
 
 /**
- * Writes CANDIDATE and CANDIDATE_AT of the rows from place `from` to `count`, and perhaps of up to three before and
- * behind them. What is not found there, or is of another region than the one that is held, has no candidate; its places,
- * ascending, are in the column MISSING then.
- * @returns how many those are
+ * Writes CANDIDATE and CANDIDATE_AT of the rows from place `place`, a multiple of four, to `end`, and perhaps of up to three
+ * behind them. What is not in its home bucket, or is of another region than the one that is held, has no candidate.
+ *
+ * Given as the locals say; what is returned says nothing.
  */
-export function findRowsLocked(
-  kernel: WasmFunction,
-  { at }: Rows,
-  map: SharedMap,
-  region: number,
-  from: number,
-  count: number,
-): number {
-  const { recordBits, recordsAt, recordWords, recordsPerRegion } = map;
-  const lowest = region * recordsPerRegion;
-  return kernel(at, from & -LANES, count, region, lowest, recordsPerRegion, recordBits, recordsAt, recordWords);
-}
+export const FIND: FunctionCode = {
+  locals: LOCALS,
+  body: [
+    ...set(L.first, i32add(get(G.rowsAt), i32left(get(G.place), i32(Math.log2(ROW_BYTES))))),
+    ...set(L.rowAt, get(L.first)),
+    ...set(L.tag, i32left(i32(1), get(G.recordBits))),
+    ...set(V.lowestTag, broadcast(L.tag)),
+    ...set(V.tagBits, subtract(constant(0), get(V.lowestTag))),
+    ...repeat(fourPackets, i32lessUnsigned(get(G.place), get(G.end))),
+    ...set(L.last, get(L.rowAt)),
+    ...touchLines(ROW.CANDIDATE_AT, {
+      rowsAt: G.rowsAt,
+      row: L.rowAt,
+      first: L.first,
+      end: L.last,
+      touched: L.touched,
+    }),
+    ...when(get(G.hasIpv6), touchAnnexes),
+    ...i32(0),
+  ],
+};

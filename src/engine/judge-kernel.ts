@@ -4,10 +4,10 @@
  * verdict are the same; what is left out are the questions whose answers are known here. Tests compare both, word for
  * word.
  *
- * Imports packet, row, track/, wire/, sharedarraybuffer-hashmap. Imported by judge.
+ * Imports packet, row, track/, wire/, sharedarraybuffer-hashmap. Imported by loop-kernel, tracker.
  */
 import { REASON } from '../reason.js';
-import { RECORD, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { RECORD } from '../sharedarraybuffer-hashmap/index.js';
 import {
   ANNEX,
   CONN,
@@ -22,14 +22,13 @@ import { CT } from '../track/state.js';
 import { checkSegment, slideWindows, TCP_LOCALS } from '../track/tcp-kernel.js';
 import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
-import { columnAt, FIRST_COLUMN, ROW_BYTES, ROW_SEGMENT, type Rows } from '../wire/rows.js';
+import { columnAt, FIRST_COLUMN, ROW_BYTES, ROW_SEGMENT } from '../wire/rows.js';
 import {
   anyTrue,
-  bind,
   type Code,
-  compileFunction,
   constant,
   either,
+  type FunctionCode,
   f64add,
   f64greatest,
   f64less,
@@ -61,7 +60,6 @@ import {
   repeatOrLeave,
   set,
   store,
-  type WasmFunction,
   WORD_BYTES,
   when,
   xor,
@@ -208,40 +206,18 @@ const oneRow: Code = [
   ...set(G.row, i32add(get(G.row), i32(ROW_BYTES))),
 ];
 
-const module = compileFunction(LOCALS, [
-  ...set(L.first, get(G.row)),
-  ...set(D.latest, f64load(get(G.rowsAt), offsetOf(LATEST))),
-  ...repeatOrLeave(oneRow, i32lessUnsigned(get(G.row), get(G.end))),
-  ...f64store(get(G.rowsAt), offsetOf(LATEST), get(D.latest)),
-  ...i32right(i32subtract(get(G.row), get(L.first)), i32(Math.log2(ROW_BYTES))),
-]);
-
-/** judgeRowsLocked() of the rows of a thread. */
-export const createJudgeKernel = ({ memory }: Rows): WasmFunction => bind(module, memory);
-
 /**
- * Updates the connections of packets that come in a row, from place `from` on, and writes their verdicts.
+ * Updates the connections of packets that come in a row, and writes their verdicts.
  *
- * @param packetsAt first byte of the packets of all rows, in their memory
- * @param region the one that is held
- * @param timeoutsAt first byte of the timeouts in the memory of the rows
- * @returns the place of the first packet that is judgePacket()'s, or another region's
+ * Given as the locals say; returned is how many there were, up to the first that is judgePacket()'s, or another region's.
  */
-export function judgeRowsLocked(
-  kernel: WasmFunction,
-  { at }: Rows,
-  map: SharedMap,
-  packetsAt: number,
-  region: number,
-  from: number,
-  count: number,
-  timeoutsAt: number,
-  checksSequence: boolean,
-): number {
-  const annexesAt = map.annexesAt * WORD_BYTES;
-  const annexBytes = map.annexWords * WORD_BYTES;
-  const first = at + from * ROW_BYTES;
-  const end = at + count * ROW_BYTES;
-  const packet = packetsAt + from * PACKET_WORDS * WORD_BYTES;
-  return from + kernel(at, first, end, packet, region, annexesAt, annexBytes, timeoutsAt, checksSequence ? 1 : 0);
-}
+export const JUDGE: FunctionCode = {
+  locals: LOCALS,
+  body: [
+    ...set(L.first, get(G.row)),
+    ...set(D.latest, f64load(get(G.rowsAt), offsetOf(LATEST))),
+    ...repeatOrLeave(oneRow, i32lessUnsigned(get(G.row), get(G.end))),
+    ...f64store(get(G.rowsAt), offsetOf(LATEST), get(D.latest)),
+    ...i32right(i32subtract(get(G.row), get(L.first)), i32(Math.log2(ROW_BYTES))),
+  ],
+};

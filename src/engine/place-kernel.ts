@@ -5,22 +5,21 @@
  *
  * It also asks for the line of each packet's home bucket.
  *
- * Imports action, packet, row, touch, sharedarraybuffer-hashmap, wire/. Imported by process, tracker.
+ * Imports action, packet, row, touch, sharedarraybuffer-hashmap, wire/. Imported by loop-kernel.
  */
-import { BUCKET_MIX, BUCKET_WORDS, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { BUCKET_MIX, BUCKET_WORDS } from '../sharedarraybuffer-hashmap/index.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { ZONE_MIX } from '../wire/hash.js';
-import { ROW_BYTES, ROW_REASON, type Rows } from '../wire/rows.js';
+import { ROW_BYTES, ROW_REASON } from '../wire/rows.js';
 import {
   add,
   and,
   anyTrue,
-  bind,
   broadcast,
   type Code,
-  compileFunction,
   constant,
   equal,
+  type FunctionCode,
   gather,
   get,
   i32,
@@ -41,7 +40,6 @@ import {
   shiftRight,
   shiftRightBy,
   transpose,
-  type WasmFunction,
   WORD_BYTES,
 } from '../wire/wasm.js';
 import { ACTION, ACTION_WORDS, MAX_ACTIONS, NOT_PLAIN_ACTION } from './action.js';
@@ -121,33 +119,18 @@ const fourPackets: Code = [
   ...set(ROW_AT, i32add(get(ROW_AT), i32(LANES * ROW_BYTES))),
   ...set(PACKET_AT, i32add(get(PACKET_AT), i32(LANES * PACKET_WORDS * WORD_BYTES))),
 ];
-const module = compileFunction(LOCALS, [
-  ...set(ROW_AT, get(FIRST)),
-  ...repeat(fourPackets, i32lessUnsigned(get(ROW_AT), get(END))),
-  ...touchLines(ROW.HOME, { rowsAt: FIRST, row: ROW_AT, first: FIRST, end: END, touched: TOUCHED }),
-  ...anyTrue(and(get(V.seen), constant(FAMILY_IPV6))),
-]);
-
-/** placeRows() of the rows of a thread. */
-export const createPlaceKernel = ({ memory }: Rows): WasmFunction => bind(module, memory);
-
 /**
  * Writes ACTION, KEY, REGION and HOME of the first `count` rows, at least one, and mixes their zone into HASH; in a
  * vector that is not full, also of rows behind them. Rows with a reason have no region.
  *
- * @param packetsAt first byte of the packets of the rows, in their memory
- * @param actionsAt first byte of the actions
- * @returns 1 when there is IPv6 among those that have one, otherwise 0
+ * Given as the locals say; returned is 1 when there is IPv6 among those that have a region, otherwise 0.
  */
-export function placeRows(
-  kernel: WasmFunction,
-  { at }: Rows,
-  map: SharedMap,
-  packetsAt: number,
-  actionsAt: number,
-  count: number,
-): number {
-  const { regions, bucketsAt, bucketsPerRegion, bucketShift } = map;
-  const end = at + count * ROW_BYTES;
-  return kernel(at, end, packetsAt, actionsAt, regions, bucketsAt, bucketsPerRegion, bucketShift - 1);
-}
+export const PLACE: FunctionCode = {
+  locals: LOCALS,
+  body: [
+    ...set(ROW_AT, get(FIRST)),
+    ...repeat(fourPackets, i32lessUnsigned(get(ROW_AT), get(END))),
+    ...touchLines(ROW.HOME, { rowsAt: FIRST, row: ROW_AT, first: FIRST, end: END, touched: TOUCHED }),
+    ...anyTrue(and(get(V.seen), constant(FAMILY_IPV6))),
+  ],
+};

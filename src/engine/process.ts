@@ -3,31 +3,22 @@
  *
  * A batch goes through three passes. The first parses and hashes every packet and touches its bucket; the second looks
  * up the first candidate of each and touches that record; the third judges the packets in order. Cache misses of
- * different packets overlap in the first two: with a million connections a packet takes 320 ns in batches of 32 and
- * 900 ns alone (UDP, Intel Xeon, Node 20).
+ * different packets overlap in the first two. For plain packets all three are WebAssembly (loop-kernel), and two calls
+ * do for a batch; here is what goes on when something is not plain.
  *
  * The lock of a region is kept while the next packet needs the same one. With packets steered by their hash a batch
  * pays for one lock; with packets from anywhere it pays for one each and gives the same verdicts.
  *
- * Imports fragments, release, judge, open-plain, place-kernel, verdict, hold, packet, action, counters, memory, tracker,
- * track/connection, wire/. Imported by engine/ and workers/.
+ * Imports fragments, release, judge, open-plain, loop-kernel, verdict, hold, packet, packet-memory, counters, memory,
+ * tracker, track/tcp, wire/. Imported by engine/ and workers/.
  */
 import { REASON } from '../reason.js';
-import {
-  firstCandidateLocked,
-  NO_SLOT,
-  recordAt,
-  recordInSlot,
-  regionOfRecord,
-} from '../sharedarraybuffer-hashmap/index.js';
-import { annexOfConn } from '../track/connection.js';
 import { readSegment } from '../track/tcp.js';
 import { FACT, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { isFragmentReason } from '../wire/fragment.js';
 import { hashKey } from '../wire/hash.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import { parsePlainRows, SPAN } from '../wire/plain.js';
 import {
   MAX_BATCH,
   ROW_REASON as REASON_OF_ROW,
@@ -35,16 +26,14 @@ import {
   ROW_WORDS as WORDS_OF_ROW,
 } from '../wire/rows.js';
 import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
-import { MISSING as COLUMN_OF_MISSING, findRowsLocked } from './find-kernel.js';
 import { judgeFragment } from './fragments.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import { judgePacket } from './judge.js';
-import { judgeRowsLocked } from './judge-kernel.js';
+import { LEFT_SHIFT as SHIFT_OF_LEFT } from './loop-kernel.js';
 import { CONTROL } from './memory.js';
 import { openPlainRows } from './open-plain.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
 import type { EnginePackets } from './packet-memory.js';
-import { placeRows } from './place-kernel.js';
 import { settleFragments } from './release.js';
 import { NO_REGION as NOWHERE, ROW } from './row.js';
 import type { Tracker } from './tracker.js';
@@ -53,22 +42,20 @@ import { rejectPacket } from './verdict.js';
 // Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
 // imported function compared with the one that was inlined.
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ZONE: P_ZONE } = PACKET;
-const { HASH, PROTOCOL, L4 } = FACT;
+const { PROTOCOL, L4 } = FACT;
 const { KEY0, KEY1 } = CONTROL;
 const { TCP } = IPPROTO;
-const { REGION, CANDIDATE, CANDIDATE_AT } = ROW;
+const { REGION } = ROW;
 const PACKET_WORDS = WORDS_OF_PACKET;
 const ROW_WORDS = WORDS_OF_ROW;
 const ROW_REASON = REASON_OF_ROW;
 const ROW_SEGMENT = SEGMENT_OF_ROW;
-const MISSING = COLUMN_OF_MISSING;
+const LEFT_SHIFT = SHIFT_OF_LEFT;
 const NO_REGION = NOWHERE;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
 const REASON_COUNTS_AT = REASONS_AT;
 const PACKET_BYTES = PACKET_WORDS * Int32Array.BYTES_PER_ELEMENT;
-/** The first words of a packet are a span. */
-const SPAN_AT = (FRAME_OFFSET - SPAN.START) * Int32Array.BYTES_PER_ELEMENT;
 
 /**
  * Judges `count` packets, the first of which is number `first` of `memory`, in order. Output words of every packet are
@@ -89,22 +76,21 @@ export function processPackets(tracker: Tracker, memory: EnginePackets, first: n
 
 function processBatch(tracker: Tracker, memory: EnginePackets, first: number, count: number): void {
   const { packets, times } = memory;
-  const { facts, kernels, rows, map, actions } = tracker;
+  const { facts } = tracker;
   const packetsAt = packets.byteOffset + first * PACKET_BYTES;
-  parseBatch(tracker, memory, packetsAt, first, count);
-  const hasIpv6 = placeRows(kernels.place, rows, map, packetsAt, actions.byteOffset, count) !== 0;
+  const hasIpv6 = enterBatch(tracker, memory, packetsAt, first, count);
   // The region in which candidates were looked up: whatever judges a packet may go to another one meanwhile.
   let entered = NO_REGION;
   for (let index = 0; index < count; ) {
     const region = facts[index * ROW_WORDS + REGION];
     const isThere = region === entered && region === tracker.held;
-    if (region === NO_REGION || !(isThere || enterRegion(tracker, region, index, count, hasIpv6))) {
+    if (region === NO_REGION || !(isThere || goToRegion(tracker, region))) {
       judgeUnplaced(tracker, packets, times, first, index);
       index++;
       continue;
     }
     entered = region;
-    let judged = judgePlainRows(tracker, times, packetsAt, first, index, count);
+    let judged = judgePlainRows(tracker, times, packetsAt, first, index, count, isThere, hasIpv6);
     if (judged === index) judged = openPlainRows(tracker, packets, times, first, index, count);
     if (judged === index) judgeRow(tracker, packets, times, first, judged++);
     index = judged;
@@ -140,7 +126,9 @@ function judgeUnplaced(tracker: Tracker, packets: Int32Array, times: Float64Arra
 }
 
 /**
- * The fast path of judgePacket(), for packets that come in a row: see judge-kernel. Its region is held.
+ * The fast path of judgePacket(), for packets that come in a row: see judge-kernel. Their region is held.
+ * @param isFound the candidates of its packets have been looked up since it is held
+ * @param hasIpv6 1 when there is IPv6 in the batch
  * @returns the place of the first packet that is judgePacket()'s, or another region's
  */
 function judgePlainRows(
@@ -150,14 +138,20 @@ function judgePlainRows(
   first: number,
   from: number,
   count: number,
+  isFound: boolean,
+  hasIpv6: number,
 ): number {
-  const { kernels, rows, map, memory, held, counts, checksSequence } = tracker;
-  const { timeoutsAt } = memory;
-  const next = judgeRowsLocked(kernels.judge, rows, map, packetsAt, held, from, count, timeoutsAt, checksSequence);
-  if (next === from) return next;
+  const { kernels, held, counts } = tracker;
+  const { at } = tracker.rows;
+  const checks = tracker.checksSequence ? 1 : 0;
+  const judged = isFound
+    ? kernels.judge(at, from, count, packetsAt, held, checks)
+    : kernels.findAndJudge(at, from, count, packetsAt, held, checks, hasIpv6);
+  if (judged === 0) return from;
+  const next = from + judged;
   // For what goes by the time of the packet at hand when the batch is over: fragments that wait.
   tracker.now[0] = times[((first + next - 1) * PACKET_WORDS + TIME) >>> 1];
-  counts[REASON_COUNTS_AT + NO_REASON] += next - from;
+  counts[REASON_COUNTS_AT + NO_REASON] += judged;
   return next;
 }
 
@@ -170,34 +164,38 @@ function judgeRow(tracker: Tracker, packets: Int32Array, times: Float64Array, fi
   judgePacket(tracker, packets, packet, index, tracker.facts[index * ROW_WORDS + REGION]);
 }
 
-/**
- * Goes to the region of packet `index`, and looks up the candidates of all packets from there on that lie in it.
- * @returns false when its lock is not to be had
- */
-function enterRegion(tracker: Tracker, region: number, index: number, count: number, hasIpv6: boolean): boolean {
+/** @returns false when the lock of the region is not to be had */
+function goToRegion(tracker: Tracker, region: number): boolean {
   if (tracker.held !== NO_REGION && tracker.held !== region) tracker.counts[EVENT.regionSwitches]++;
-  if (!holdRegion(tracker, region)) return false;
-  const missing = findRowsLocked(tracker.kernels.find, tracker.rows, tracker.map, region, index, count);
-  if (missing > 0) findFurther(tracker, region, missing, index, count);
-  if (hasIpv6) touchAnnexes(tracker, index, count);
-  return true;
+  return holdRegion(tracker, region);
 }
 
-/** First pass: the facts and the hash of every packet, the plain ones first. */
-function parseBatch(
+/**
+ * The facts and the hash of every packet, the plain ones first; then action, region and home bucket of each. Packets that
+ * the parser has refused have no region.
+ * @returns 1 when there are IPv6 packets among the others, otherwise 0
+ */
+function enterBatch(
   tracker: Tracker,
   { packets, frames }: EnginePackets,
   packetsAt: number,
   first: number,
   count: number,
-): void {
-  const { memory, kernels, facts } = tracker;
-  const { byteOffset, byteLength } = frames;
+): number {
+  const { kernels, actions } = tracker;
+  const { at } = tracker.rows;
+  const actionsAt = actions.byteOffset;
+  const entered = kernels.enter(at, count, packetsAt, frames.byteOffset, frames.byteLength, actionsAt);
+  if (entered >>> LEFT_SHIFT === 0) return entered;
+  parseRest(tracker, packets, first, count);
+  return kernels.place(at, count, packetsAt, actionsAt);
+}
+
+/** Parses and hashes the packets that are not plain. */
+function parseRest(tracker: Tracker, packets: Int32Array, first: number, count: number): void {
+  const { memory, facts, frames } = tracker;
   const key0 = memory.control[KEY0];
   const key1 = memory.control[KEY1];
-  const spansAt = packetsAt + SPAN_AT;
-  const left = parsePlainRows(kernels.plain, spansAt, PACKET_BYTES, byteOffset, byteLength, count, key0, key1);
-  if (left === 0) return;
   for (let index = 0; index < count; index++) {
     const base = index * ROW_WORDS;
     if (facts[base + ROW_REASON] >= NO_REASON) continue;
@@ -205,8 +203,8 @@ function parseBatch(
     facts[base + ROW_REASON] = reason;
     if (reason !== NO_REASON) continue;
     hashKey(facts, base, key0, key1);
-    if ((facts[base + PROTOCOL] & PROTOCOL_MASK) === TCP)
-      readSegment(frames, facts[base + L4], facts, base + ROW_SEGMENT);
+    const isTcp = (facts[base + PROTOCOL] & PROTOCOL_MASK) === TCP;
+    if (isTcp) readSegment(frames, facts[base + L4], facts, base + ROW_SEGMENT);
   }
 }
 
@@ -219,32 +217,4 @@ function parsePacket(tracker: Tracker, packets: Int32Array, packet: number, base
   const l3 = packets[packet + L3_OFFSET];
   const isInside = start >= 0 && end >= start && end <= frames.byteLength && ((known & NAMES_L3) === 0 || l3 >= start);
   return isInside ? parseFrame(frames, start, end, known, l3, facts, base) : REASON['frame-range'];
-}
-
-/** Looks further for the first `missing` packets in MISSING, which are not in one of the slots where they are expected. */
-function findFurther(tracker: Tracker, held: number, missing: number, from: number, count: number): void {
-  const { map, facts } = tracker;
-  for (let nth = 0; nth < missing; nth++) {
-    const index = facts[MISSING + nth];
-    const base = index * ROW_WORDS;
-    if (index < from || index >= count || facts[base + REGION] !== held) continue;
-    const slot = firstCandidateLocked(map, held, facts[base + HASH]);
-    if (slot === NO_SLOT) continue;
-    const record = recordInSlot(map, slot);
-    if (regionOfRecord(map, record) !== held) continue;
-    facts[base + CANDIDATE] = record;
-    facts[base + CANDIDATE_AT] = recordAt(map, record);
-  }
-}
-
-/** Asks for the lines of the addresses of candidates that are IPv6 connections; the lines of the records are there. */
-function touchAnnexes(tracker: Tracker, from: number, count: number): void {
-  const { map, words, facts } = tracker;
-  const { annexesAt, annexWords } = map;
-  let touched = 0;
-  for (let index = from; index < count; index++) {
-    const annex = annexOfConn(words, facts[index * ROW_WORDS + CANDIDATE_AT]);
-    touched ^= words[annexesAt + annex * annexWords];
-  }
-  tracker.touched ^= touched;
 }

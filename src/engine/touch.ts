@@ -35,6 +35,9 @@ interface Touching {
 /** Where what was read is left, so that it is read. */
 const TOUCHED_AT = columnAt(FIRST_COLUMN.TOUCH) * WORD_BYTES;
 
+/** Leaves what was read where somebody could see it. */
+export const leaveTouched = (rowsAt: number, touched: number): Code => i32store(get(rowsAt), TOUCHED_AT, get(touched));
+
 /** Reads the word of the table that word `place` of each row names; at least one. */
 export function touchLines(place: number, { rowsAt, first, end, row, touched }: Touching): Code {
   const named = i32left(i32load(get(row), offsetOf(place)), i32(2));
@@ -44,6 +47,6 @@ export function touchLines(place: number, { rowsAt, first, end, row, touched }: 
       [...set(touched, i32xor(get(touched), i32load(named, 0))), ...set(row, i32add(get(row), i32(ROW_BYTES)))],
       i32lessUnsigned(get(row), get(end)),
     ),
-    ...i32store(get(rowsAt), TOUCHED_AT, get(touched)),
+    ...leaveTouched(rowsAt, touched),
   ];
 }

@@ -2,7 +2,7 @@
  * One thread's hold on the engine's memory: the views it works through, its number as owner of locks, its row of
  * counts and its scratch. Workers, the sweeper, the control side and the in-thread engine each have one.
  *
- * Imports memory, counters, row, the kernels, alg/, nat/, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
+ * Imports memory, counters, row, judge-kernel, loop-kernel, alg/, nat/, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
  */
 
 import { EXPECTATION_WORDS } from '../alg/expectation.js';
@@ -12,16 +12,13 @@ import { CHOICE_WORDS } from '../nat/choice.js';
 import type { SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import type { TrackContext } from '../track/protocol.js';
 import { FACT_WORDS } from '../wire/facts.js';
-import { createPlainKernels, type PlainKernels } from '../wire/plain.js';
 import { columnAt, createRows, FIRST_COLUMN, MAX_BATCH, ROW_WORDS, type Rows } from '../wire/rows.js';
-import type { WasmFunction } from '../wire/wasm.js';
 import { ACTION_WORDS, type CtAction, MAX_ACTIONS, writeAction } from './action.js';
 import { COUNTER_ROW } from './counters.js';
-import { createFindKernel } from './find-kernel.js';
 import { HISTOGRAM_ROW } from './histogram.js';
-import { createJudgeKernel, LATEST } from './judge-kernel.js';
+import { LATEST } from './judge-kernel.js';
+import { createLoopKernels, type LoopKernels } from './loop-kernel.js';
 import { CONTROL, type EngineMemory, rowsAt } from './memory.js';
-import { createPlaceKernel } from './place-kernel.js';
 import type { Reassembly } from './reassembly.js';
 import { NO_REGION } from './row.js';
 import type { TopSketches } from './top.js';
@@ -52,7 +49,7 @@ export interface Tracker extends TrackContext {
   readonly sweepLags: Float64Array;
   /** The rows of the batch at hand; `facts` are their words. */
   readonly rows: Rows;
-  readonly kernels: Kernels;
+  readonly kernels: LoopKernels;
   /** The frames of the batch at hand; set by whoever brings the batch. */
   frames: DataView;
   /** Read from the settings once per batch. */
@@ -88,14 +85,6 @@ export interface Tracker extends TrackContext {
   leavingCount: number;
   /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
   touched: number;
-}
-
-/** The passes of the packet loop that are WebAssembly, over the rows of this thread. */
-export interface Kernels {
-  readonly plain: PlainKernels;
-  readonly place: WasmFunction;
-  readonly find: WasmFunction;
-  readonly judge: WasmFunction;
 }
 
 /** A copy of an expectation: EXPECTATION_WORDS words, and the same memory as doubles. */
@@ -136,12 +125,7 @@ export function createTracker(
     sweepLags: memory.sweepLags.subarray(histogram, histogram + HISTOGRAM_ROW),
     frames: new DataView(new ArrayBuffer(0)),
     rows,
-    kernels: {
-      plain: createPlainKernels(rows),
-      place: createPlaceKernel(rows),
-      find: createFindKernel(rows),
-      judge: createJudgeKernel(rows),
-    },
+    kernels: createLoopKernels(rows, memory),
     facts: rows.words,
     timeoutsMs: memory.timeoutsMs,
     checksSequence: true,

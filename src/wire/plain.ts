@@ -9,76 +9,105 @@
  * plain-kernel then looks at four packets at a time. Both are WebAssembly, so that frames, and the spans that say where
  * they lie, have to be in its memory.
  *
- * Imports plain-kernel, rows, scan-kernel, wasm. Imported by engine/.
+ * Imports plain-kernel, rows, scan-kernel, wasm. Imported by engine/loop-kernel.
  */
-import { type Family, IPV4, IPV6, ipv4Module, ipv6Module, NO_BYTES, placeOf } from './plain-kernel.js';
-import { ROW_BYTES, type Rows, SPARE_ROW } from './rows.js';
-import { IPV4_COUNT, IPV6_COUNT_SHIFT, prepareScan, scanModule } from './scan-kernel.js';
-import { bind, LANES, type WasmFunction, WORD_BYTES } from './wasm.js';
+import { type Family, IPV4, IPV6, NO_BYTES, placeOf, READ_IPV4, READ_IPV6 } from './plain-kernel.js';
+import { ROW_BYTES, SPARE_ROW } from './rows.js';
+import { IPV4_COUNT, IPV6_COUNT_SHIFT, SCAN } from './scan-kernel.js';
+import {
+  atLeast,
+  broadcast,
+  type Code,
+  call,
+  type FunctionCode,
+  get,
+  i32,
+  i32add,
+  i32and,
+  i32left,
+  i32right,
+  i32subtract,
+  LANES,
+  load,
+  numbered,
+  select,
+  set,
+  store,
+  WORD_BYTES,
+  when,
+  words,
+} from './wasm.js';
 
-export { SPAN } from './scan-kernel.js';
+export { prepareScan, SPAN } from './scan-kernel.js';
 
-/** The functions over the rows of a thread. */
-export interface PlainKernels {
-  readonly rows: Rows;
-  readonly scan: WasmFunction;
-  readonly ipv4: WasmFunction;
-  readonly ipv6: WasmFunction;
+const LOCALS = { parameters: 8, words: 7, vectors: 2 };
+/** Given: first byte of the rows, how many packets; first byte of the first span, bytes from one to the next; first byte
+ * of the frame memory, its bytes; the secret key. */
+const G = numbered(['rowsAt', 'count', 'spansAt', 'spanBytes', 'framesAt', 'frameBytes', 'key0', 'key1'] as const, 0);
+const L = numbered(['families', 'taken', 'left', 'last', 'lanes', 'spareRow', 'noBytes'] as const, LOCALS.parameters);
+const V = numbered(['isBehind', 'word'] as const, LOCALS.parameters + LOCALS.words);
+
+/** First byte behind so many words of a column, counted from the rows. */
+const behind = (count: Code): Code => i32add(get(G.rowsAt), i32left(count, i32(Math.log2(WORD_BYTES))));
+
+/** Puts `value` into the words of the last vector of a column that are behind the last packet. */
+const fill = (family: Family, column: 'ROW' | 'BYTES', value: number): Code =>
+  store(
+    get(L.last),
+    placeOf(family, column),
+    select(broadcast(value), load(get(L.last), placeOf(family, column)), get(V.isBehind)),
+  );
+
+/** Vectors are whole: what is behind the last packet of a family is not plain, and its row is one that nobody reads. */
+function read(family: Family, place: number): Code {
+  return [
+    ...set(L.last, behind(i32and(i32subtract(get(L.left), i32(1)), i32(-LANES)))),
+    ...set(L.lanes, i32subtract(get(L.left), i32and(i32subtract(get(L.left), i32(1)), i32(-LANES)))),
+    ...set(V.isBehind, atLeast(words(0, 1, 2, 3), broadcast(L.lanes))),
+    ...fill(family, 'ROW', L.spareRow),
+    ...fill(family, 'BYTES', L.noBytes),
+    ...set(L.taken, i32add(get(L.taken), call(place, get(G.rowsAt), behind(get(L.left)), get(G.key0), get(G.key1)))),
+  ];
 }
 
-export function createPlainKernels(rows: Rows): PlainKernels {
-  prepareScan(rows.words);
-  const [scan, ipv4, ipv6] = [scanModule, ipv4Module, ipv6Module].map(module => bind(module, rows.memory));
-  return { rows, scan, ipv4, ipv6 };
-}
-
-/** Words of the columns that vectors are filled up in. */
-const columnsOf = (family: Family) => ({
-  ROW: placeOf(family, 'ROW') / WORD_BYTES,
-  BYTES: placeOf(family, 'BYTES') / WORD_BYTES,
-});
-const IPV4_COLUMNS = columnsOf(IPV4);
-const IPV6_COLUMNS = columnsOf(IPV6);
-
-/**
- * Vectors are whole: what is behind the last of `count` packets is not plain, and its row is one that nobody reads.
- * @returns the first byte of the rows and the bytes of a column that are in use
- */
-function fillUp({ at, words }: Rows, columns: ReturnType<typeof columnsOf>, count: number): number {
-  const end = (count + LANES - 1) & -LANES;
-  for (let place = count; place < end; place++) {
-    words[columns.ROW + place] = at + SPARE_ROW * ROW_BYTES;
-    words[columns.BYTES + place] = NO_BYTES;
-  }
-  return at + end * WORD_BYTES;
-}
+/** Places of the functions in a module. */
+const [SCAN_PLACE, IPV4_PLACE, IPV6_PLACE] = [0, 1, 2];
 
 /**
  * Parses `count` frames, at least one and at most MAX_BATCH, into the first rows, and hashes their keys under the two words
  * of the secret key. ROW_REASON of a row becomes REASON.none, or negative when the frame is not that plain or does not
  * lie in the frame memory; the facts of the row are then undefined, as are those of up to three rows behind the last.
  *
- * All places are bytes of the memory of the rows, of which up to SLACK_BYTES behind a frame are read.
- *
- * @param spansAt the first span: words as in SPAN, `spanBytes` from one to the next
- * @param framesAt the frame memory, `frameBytes` long
- * @returns how many frames are left to parseFrame()
+ * Given are, all places in bytes of the memory: the first byte of the rows, `count`, the first span (words as in SPAN) and
+ * the bytes from one to the next, first byte and length of the frame memory, and the key. Up to SLACK_BYTES behind a frame
+ * are read. Returned is how many frames are left to parseFrame().
  */
-export function parsePlainRows(
-  { rows, scan, ipv4, ipv6 }: PlainKernels,
-  spansAt: number,
-  spanBytes: number,
-  framesAt: number,
-  frameBytes: number,
-  count: number,
-  key0: number,
-  key1: number,
-): number {
-  const { at } = rows;
-  const families = scan(at, at + count * WORD_BYTES, spansAt, spanBytes, framesAt, frameBytes);
-  let taken = 0;
-  if ((families & IPV4_COUNT) !== 0) taken += ipv4(at, fillUp(rows, IPV4_COLUMNS, count), key0, key1);
-  const ipv6Count = families >>> IPV6_COUNT_SHIFT;
-  if (ipv6Count > 0) taken += ipv6(at, fillUp(rows, IPV6_COLUMNS, ipv6Count), key0, key1);
-  return count - taken;
-}
+const PARSE: FunctionCode = {
+  locals: LOCALS,
+  body: [
+    ...set(
+      L.families,
+      call(
+        SCAN_PLACE,
+        get(G.rowsAt),
+        behind(get(G.count)),
+        get(G.spansAt),
+        get(G.spanBytes),
+        get(G.framesAt),
+        get(G.frameBytes),
+      ),
+    ),
+    ...set(L.spareRow, i32add(get(G.rowsAt), i32(SPARE_ROW * ROW_BYTES))),
+    ...set(L.noBytes, i32(NO_BYTES)),
+    ...set(L.left, get(G.count)),
+    // IPv4 has a place in the columns for every packet.
+    ...when(i32and(get(L.families), i32(IPV4_COUNT)), read(IPV4, IPV4_PLACE)),
+    ...set(L.left, i32right(get(L.families), i32(IPV6_COUNT_SHIFT))),
+    ...when(get(L.left), read(IPV6, IPV6_PLACE)),
+    ...i32subtract(get(G.count), get(L.taken)),
+  ],
+};
+
+/** The first functions of a module that parses, and the place of PARSE among them. */
+export const PLAIN_FUNCTIONS = [SCAN, READ_IPV4, READ_IPV6, PARSE] as const;
+export const PARSE_PLACE = 3;

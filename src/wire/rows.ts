@@ -40,7 +40,7 @@ export const FIRST_COLUMN = {
   PLAIN_IPV6: 6,
   SCAN: 12,
   TOUCH: 14,
-  FIND: 15,
+  SETUP: 15,
   JUDGE: 16,
   ACTION: 17,
 } as const;

@@ -18,9 +18,9 @@ import {
   addHalves,
   and,
   type Code,
-  compileFunction,
   constant,
   either,
+  type FunctionCode,
   get,
   i32,
   i32add,
@@ -207,13 +207,16 @@ const onePacket: Code = [
  * bytes from one to the next, and first byte and bytes of the frame memory.
  * @returns how many packets are IPv4, and shifted to the left how many are IPv6
  */
-export const scanModule = compileFunction(LOCALS, [
-  ...set(L.at, get(G.rowsAt)),
-  ...set(L.row, get(G.rowsAt)),
-  ...set(L.ipv6At, get(G.rowsAt)),
-  ...repeat(onePacket, i32lessUnsigned(get(L.at), get(G.end))),
-  ...i32or(
-    get(L.ipv4),
-    i32left(i32subtract(get(L.ipv6At), get(G.rowsAt)), i32(IPV6_COUNT_SHIFT - Math.log2(WORD_BYTES))),
-  ),
-]);
+export const SCAN: FunctionCode = {
+  locals: LOCALS,
+  body: [
+    ...set(L.at, get(G.rowsAt)),
+    ...set(L.row, get(G.rowsAt)),
+    ...set(L.ipv6At, get(G.rowsAt)),
+    ...repeat(onePacket, i32lessUnsigned(get(L.at), get(G.end))),
+    ...i32or(
+      get(L.ipv4),
+      i32left(i32subtract(get(L.ipv6At), get(G.rowsAt)), i32(IPV6_COUNT_SHIFT - Math.log2(WORD_BYTES))),
+    ),
+  ],
+};

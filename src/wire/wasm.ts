@@ -1,5 +1,5 @@
 /**
- * The WebAssembly instructions that the kernels are made of, and how a function of them becomes a module
+ * The WebAssembly instructions that the kernels are made of, and how functions of them become a module
  * (WebAssembly Core Specification 2.0, chapter 5: binary format).
  *
  * An expression is the bytes that leave its value on the stack, so that expressions nest as in any other language:
@@ -16,7 +16,7 @@ export interface WasmMemory {
   readonly buffer: SharedArrayBuffer;
   grow(pages: number): number;
 }
-/** A compiled function that has no memory yet. */
+/** Compiled functions that have no memory yet. */
 export type WasmModule = object;
 /** Takes words and returns one. */
 export type WasmFunction = (...given: readonly number[]) => number;
@@ -26,7 +26,7 @@ declare const WebAssembly: {
   readonly Instance: new (
     module: WasmModule,
     imports: Readonly<Record<string, Readonly<Record<string, WasmMemory>>>>,
-  ) => { readonly exports: { readonly run: WasmFunction } };
+  ) => { readonly exports: Readonly<Record<string, WasmFunction>> };
   readonly Memory: new (limits: {
     readonly initial: number;
     readonly maximum: number;
@@ -52,6 +52,10 @@ const NO_RESULT = 0x40;
 export const repeat = (body: Code, condition: Code): Code => [0x03, NO_RESULT, ...body, ...condition, 0x0d, 0x00, 0x0b];
 /** The same; a leaveIf() that stands in `body` itself, not in a when() there, ends it. */
 export const repeatOrLeave = (body: Code, condition: Code): Code => [0x02, NO_RESULT, ...repeat(body, condition), 0x0b];
+/** Calls the function at a place in the list of its module. */
+export const call = (place: number, ...given: readonly Code[]): Code => [...given.flat(), 0x10, ...unsigned(place)];
+/** Forgets a value. */
+export const drop = (value: Code): Code => [...value, 0x1a];
 export const leaveIf = (condition: Code): Code => [...condition, 0x0d, 0x01];
 export const when = (condition: Code, body: Code): Code => [...condition, 0x04, NO_RESULT, ...body, 0x0b];
 export const either = (condition: Code, body: Code, otherwise: Code): Code => [
@@ -144,6 +148,12 @@ export const atMostUnsigned = simd(0x3e);
 export const anyTrue = simd(0x53);
 /** One bit for each word, its sign. */
 export const signs = simd(0xa4);
+/** Four words. */
+export const words = (...four: readonly number[]): Code => [
+  0xfd,
+  0x0c,
+  ...four.flatMap(word => [0, 8, 16, 24].map(shift => (word >>> shift) & 0xff)),
+];
 /** A word four times. */
 const splat = simd(0x11);
 export const broadcast = (local: number): Code => splat(get(local));
@@ -214,6 +224,9 @@ const swapBytes = (words: Code): Code => swizzle(words, [0xfd, 0x0c, ...swapped]
 
 /** One word of a vector, by a number from 0 to 3. */
 export const lane = (vector: Code, number: number): Code => [...vector, 0xfd, 0x1b, number];
+
+/** The vector with another word in one place. */
+export const withLane = (vector: Code, number: number, word: Code): Code => [...vector, ...word, 0xfd, 0x1c, number];
 
 /** A vector of the words that are `offset` bytes behind each of four places. */
 export function gather(places: readonly Place[], offset: number): Code {
@@ -357,35 +370,47 @@ export interface Locals {
   readonly vectors?: number;
 }
 
+/** A function that returns a word. */
+export interface FunctionCode {
+  readonly locals: Locals;
+  /** Leaves the word. */
+  readonly body: Code;
+}
+
+const repeated = (count: number, item: Code): Code => list(Array.from({ length: count }, () => item));
+
 /**
- * A function over a memory that bind() brings.
- * @param body leaves the word that the function returns
+ * Functions over a memory that bind() brings. They call one another by their places in the list.
  * @throws Error when the processor has no vectors; all that Node runs on by x64 and arm64 have
  */
-export function compileFunction({ parameters, words, doubles = 0, vectors = 0 }: Locals, body: Code): WasmModule {
+export function compileFunctions(functions: readonly FunctionCode[]): WasmModule {
   if (typeof WebAssembly === 'undefined') throw new Error('flowshard needs WebAssembly, which --jitless switches off');
-  const type: Code = [0x60, ...list(Array.from({ length: parameters }, () => [I32])), ...list([[I32]])];
+  const types = functions.map(({ locals }): Code => [0x60, ...repeated(locals.parameters, [I32]), ...list([[I32]])]);
   const memory: Code = [...text('shared'), ...text('memory'), 0x02, SHARED, ...unsigned(0), ...unsigned(MAX_PAGES)];
-  const locals = list([
-    [...unsigned(words), I32],
-    [...unsigned(doubles), F64],
-    [...unsigned(vectors), V128],
-  ]);
-  const code: Code = [...locals, ...body, 0x0b];
+  const codes = functions.map(({ locals: { words, doubles = 0, vectors = 0 }, body }) => {
+    const groups = [
+      [...unsigned(words), I32],
+      [...unsigned(doubles), F64],
+      [...unsigned(vectors), V128],
+    ];
+    const code = [...list(groups), ...body, 0x0b];
+    return [...unsigned(code.length), ...code];
+  });
   const bytes = Uint8Array.from([
     ...MAGIC,
     ...VERSION,
-    ...section(1, list([type])),
+    ...section(1, list(types)),
     ...section(2, list([memory])),
-    ...section(3, list([[0x00]])),
-    ...section(7, list([[...text('run'), 0x00, 0x00]])),
-    ...section(10, list([[...unsigned(code.length), ...code]])),
+    ...section(3, list(functions.map((_, number) => unsigned(number)))),
+    ...section(7, list(functions.map((_, number) => [...text(String(number)), 0x00, ...unsigned(number)]))),
+    ...section(10, list(codes)),
   ]);
   if (!WebAssembly.validate(bytes)) throw new Error('flowshard needs a processor with vectors of 128 bits');
   return new WebAssembly.Module(bytes);
 }
 
-/** The function over this memory. */
-export function bind(module: WasmModule, memory: WasmMemory): WasmFunction {
-  return new WebAssembly.Instance(module, { shared: { memory } }).exports.run;
+/** The functions of a module over this memory, in their order. */
+export function bind(module: WasmModule, memory: WasmMemory): readonly WasmFunction[] {
+  const { exports } = new WebAssembly.Instance(module, { shared: { memory } });
+  return Object.keys(exports).map(name => exports[name]);
 }

@@ -1,9 +1,9 @@
 /**
- * The vectors of findRowsLocked() against the index itself, which is walked for each packet.
+ * The vectors of FIND against the index itself, which is walked for each packet.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createFindKernel, findRowsLocked, MISSING } from '../../src/engine/find-kernel.js';
+import { FIND } from '../../src/engine/find-kernel.js';
 import { ROW } from '../../src/engine/row.js';
 import {
   createMap,
@@ -23,7 +23,7 @@ import {
 } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { FACT } from '../../src/wire/facts.js';
 import { createRows, MAX_BATCH, ROW_WORDS, ROWS_BYTES } from '../../src/wire/rows.js';
-import { createWasmMemory, growMemory } from '../../src/wire/wasm.js';
+import { bind, compileFunctions, createWasmMemory, growMemory } from '../../src/wire/wasm.js';
 import { withSeed } from '../support/random.js';
 
 /** All records that the index names under a hash. */
@@ -53,7 +53,9 @@ for (const [regions, records] of [
     const map = createMap(options, wasm.buffer);
     const rows = createRows(wasm, growMemory(wasm, ROWS_BYTES));
     const { words } = rows;
-    const kernel = createFindKernel(rows);
+    const [find] = bind(compileFunctions([FIND]), wasm);
+    const { recordBits, recordsAt, recordWords, annexesAt, annexWords } = map;
+    const sizes = [records, recordBits, recordsAt, recordWords, 1, annexesAt, annexWords];
     withSeed(30, random => {
       const hashes = Array.from({ length: regions }, () => [] as number[]);
       for (let region = 0; region < regions; region++) {
@@ -82,13 +84,11 @@ for (const [regions, records] of [
           words[base + ROW.HOME] = homeBucketAt(map, of, hash);
           words[base + ROW.CANDIDATE] = -7;
         }
-        const missing = findRowsLocked(kernel, rows, map, region, from, count);
-        const places = [...words.subarray(MISSING, MISSING + missing)];
+        find(rows.at, from & -4, count, region, region * records, ...sizes);
         for (let index = from; index < count; index++) {
           const base = index * ROW_WORDS;
           const record = words[base + ROW.CANDIDATE];
           assert.equal(words[base + ROW.CANDIDATE_AT], recordAt(map, record));
-          assert.equal(record === NONE, places.includes(index), `row ${index}`);
           const isOurs = words[base + ROW.REGION] === region;
           const all = candidatesOf(map, words[base + ROW.REGION], words[base + FACT.HASH]);
           if (!isOurs) assert.equal(record, NONE);
@@ -97,13 +97,9 @@ for (const [regions, records] of [
           known++;
           if (record !== NONE) found++;
         }
-        assert.deepEqual(
-          places,
-          places.toSorted((a, b) => a - b),
-        );
       }
-      // In a full table one of twenty is in neither of the two slots that its hash prefers.
-      assert.ok(found > known * 0.9, `${found} of ${known}`);
+      // One in two thousand goes on to another bucket at the most.
+      assert.ok(found > known * 0.995, `${found} of ${known}`);
     });
   });
 }

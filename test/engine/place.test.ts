@@ -1,18 +1,18 @@
 /**
- * The vectors of placeRows() against what zoneHash(), partOf() and homeBucketAt() say of each row.
+ * The vectors of PLACE against what zoneHash(), partOf() and homeBucketAt() say of each row.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ACTION, ACTION_WORDS, MAX_ACTIONS, NOT_PLAIN_ACTION } from '../../src/engine/action.js';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
 import { allocatePackets } from '../../src/engine/packet-memory.js';
-import { createPlaceKernel, placeRows } from '../../src/engine/place-kernel.js';
+import { PLACE } from '../../src/engine/place-kernel.js';
 import { NO_KEY, NO_REGION, ROW } from '../../src/engine/row.js';
 import { createMap, homeBucketAt, mapBytes } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { FACT, FACT_RELATED, FAMILY_IPV6, IPPROTO } from '../../src/wire/facts.js';
 import { partOf, zoneHash } from '../../src/wire/hash.js';
-import { createRows, MAX_BATCH, ROW_REASON, ROW_WORDS, ROWS_BYTES, SPARE_ROW } from '../../src/wire/rows.js';
-import { createWasmMemory, growMemory } from '../../src/wire/wasm.js';
+import { createRows, MAX_BATCH, ROW_BYTES, ROW_REASON, ROW_WORDS, ROWS_BYTES, SPARE_ROW } from '../../src/wire/rows.js';
+import { bind, compileFunctions, createWasmMemory, growMemory } from '../../src/wire/wasm.js';
 import { withSeed } from '../support/random.js';
 
 const PROTOCOLS = [IPPROTO.TCP, IPPROTO.UDP, IPPROTO.ICMP, IPPROTO.SCTP, 0, 255];
@@ -34,7 +34,8 @@ for (const [regions, records] of [
     const actions = new Int32Array(wasm.buffer, actionsAt, MAX_ACTIONS * ACTION_WORDS);
     const { packets } = allocatePackets(wasm, MAX_BATCH, 0);
     const memory = createRows(wasm, growMemory(wasm, ROWS_BYTES));
-    const kernel = createPlaceKernel(memory);
+    const [place] = bind(compileFunctions([PLACE]), wasm);
+    const { bucketsAt, bucketsPerRegion, bucketShift } = map;
     const ROWS = memory.words.subarray(0, (SPARE_ROW + 1) * ROW_WORDS);
     withSeed(2026, random => {
       for (let round = 0; round < 200; round++) {
@@ -56,7 +57,9 @@ for (const [regions, records] of [
         }
         const before = Int32Array.from(ROWS);
         let hasIpv6 = 0;
-        const actual = placeRows(kernel, memory, map, packets.byteOffset, actionsAt, count);
+        const end = memory.at + count * ROW_BYTES;
+        const buckets = [bucketsAt, bucketsPerRegion, bucketShift - 1];
+        const actual = place(memory.at, end, packets.byteOffset, actionsAt, regions, ...buckets);
         for (let index = 0; index < count; index++) {
           const base = index * ROW_WORDS;
           const hash = before[base + FACT.HASH];

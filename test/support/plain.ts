@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { REASON } from '../../src/reason.js';
 import { FACT_WORDS } from '../../src/wire/facts.js';
-import { createPlainKernels, parsePlainRows, SPAN } from '../../src/wire/plain.js';
+import { PARSE_PLACE, PLAIN_FUNCTIONS, prepareScan, SPAN } from '../../src/wire/plain.js';
 import { createRows, MAX_BATCH, ROW_REASON, ROWS_BYTES, SLACK_BYTES } from '../../src/wire/rows.js';
-import { createWasmMemory } from '../../src/wire/wasm.js';
+import { bind, compileFunctions, createWasmMemory } from '../../src/wire/wasm.js';
 
 /** The secret key under which the fast path hashes. */
 export const HASH_KEY = [0x0123_4567, 0x89ab_cdef] as const;
@@ -20,12 +20,14 @@ const FRAME_BYTES = 1 << 20;
 const BEHIND = 0xa5;
 
 const memory = createWasmMemory(FRAMES_AT + FRAME_BYTES + SLACK_BYTES);
-const kernels = createPlainKernels(createRows(memory, 0));
+const rows = createRows(memory, 0);
+prepareScan(rows.words);
+const parsePlainRows = bind(compileFunctions(PLAIN_FUNCTIONS), memory)[PARSE_PLACE];
 const frameMemory = new Uint8Array(memory.buffer, FRAMES_AT, FRAME_BYTES + SLACK_BYTES);
 const spans = new Int32Array(memory.buffer, SPANS_AT, MAX_BATCH * SPAN_WORDS);
 
 /** The rows that are parsed into, and the columns behind them. */
-export const ROWS = kernels.rows.words;
+export const ROWS = rows.words;
 
 /** A frame, where it lies, and what is known of it. */
 export interface PlainFrame {
@@ -41,7 +43,7 @@ export function parsePlainBatch(frames: readonly PlainFrame[], stride: number): 
     spans.set([index * stride, bytes.length, known, 0], index * SPAN_WORDS);
   });
   const size = frames.length * stride;
-  return parsePlainRows(kernels, SPANS_AT, SPAN_BYTES, FRAMES_AT, size, frames.length, ...HASH_KEY);
+  return parsePlainRows(0, frames.length, SPANS_AT, SPAN_BYTES, FRAMES_AT, size, ...HASH_KEY);
 }
 
 /** @returns whether the fast path took the frame in [start, end); its facts are then in the row at `base` */
@@ -61,7 +63,7 @@ export function parsePlain(
   ROWS.fill(0x5a5a5a5a, 0, FACT_WORDS);
   spans.set([start, end - start, known, l3]);
   // The frame lies at the beginning, the memory that it is said to lie in begins before that.
-  const left = parsePlainRows(kernels, SPANS_AT, SPAN_BYTES, FRAMES_AT - start, view.byteLength, 1, ...HASH_KEY);
+  const left = parsePlainRows(0, 1, SPANS_AT, SPAN_BYTES, FRAMES_AT - start, view.byteLength, ...HASH_KEY);
   assert.equal(left, ROWS[ROW_REASON] === REASON.none ? 0 : 1);
   if (left > 0) return false;
   facts.set(ROWS.subarray(0, FACT_WORDS), base);

@@ -1,0 +1,226 @@
+/**
+ * The passes of the packet loop that are WebAssembly, put together: one module, one set of functions for each thread.
+ *
+ * What does not change while an engine lives lies in a column of the thread's rows, so that a call takes a few numbers;
+ * a call costs some 10 ns, as much as a packet takes in most of the passes.
+ *
+ * Imports find-kernel, judge-kernel, place-kernel, packet, memory, wire/. Imported by tracker, process.
+ */
+import { PARSE_PLACE, PLAIN_FUNCTIONS, prepareScan } from '../wire/plain.js';
+import { columnAt, FIRST_COLUMN, ROW_BYTES, type Rows } from '../wire/rows.js';
+import {
+  bind,
+  type Code,
+  call,
+  compileFunctions,
+  drop,
+  type FunctionCode,
+  get,
+  i32,
+  i32add,
+  i32and,
+  i32isZero,
+  i32left,
+  i32load,
+  i32multiply,
+  LANES,
+  numbered,
+  offsetOf,
+  set,
+  type WasmFunction,
+  WORD_BYTES,
+  when,
+} from '../wire/wasm.js';
+import { FIND } from './find-kernel.js';
+import { JUDGE } from './judge-kernel.js';
+import { CONTROL, type EngineMemory } from './memory.js';
+import { PACKET, PACKET_WORDS } from './packet.js';
+import { PLACE } from './place-kernel.js';
+
+const PACKET_BYTES = PACKET_WORDS * WORD_BYTES;
+
+/** Words of the column. */
+const SETUP_NAMES = [
+  'KEY0',
+  'KEY1',
+  'REGIONS',
+  'BUCKETS_AT',
+  'BUCKETS_PER_REGION',
+  'BUCKET_SHIFT',
+  'RECORDS_PER_REGION',
+  'RECORD_BITS',
+  'RECORDS_AT',
+  'RECORD_WORDS',
+  'ANNEXES_AT',
+  'ANNEX_WORDS',
+  'TIMEOUTS_AT',
+] as const;
+const SETUP = numbered(SETUP_NAMES, columnAt(FIRST_COLUMN.SETUP));
+
+function writeSetup(words: Int32Array, { control, map, timeoutsAt }: EngineMemory): void {
+  words[SETUP.KEY0] = control[CONTROL.KEY0];
+  words[SETUP.KEY1] = control[CONTROL.KEY1];
+  words[SETUP.REGIONS] = map.regions;
+  words[SETUP.BUCKETS_AT] = map.bucketsAt;
+  words[SETUP.BUCKETS_PER_REGION] = map.bucketsPerRegion;
+  words[SETUP.BUCKET_SHIFT] = map.bucketShift;
+  words[SETUP.RECORDS_PER_REGION] = map.recordsPerRegion;
+  words[SETUP.RECORD_BITS] = map.recordBits;
+  words[SETUP.RECORDS_AT] = map.recordsAt;
+  words[SETUP.RECORD_WORDS] = map.recordWords;
+  words[SETUP.ANNEXES_AT] = map.annexesAt;
+  words[SETUP.ANNEX_WORDS] = map.annexWords;
+  words[SETUP.TIMEOUTS_AT] = timeoutsAt;
+}
+
+/** Places of the functions in the module. */
+const AT = numbered(
+  ['place', 'find', 'judge', 'enter', 'placeAll', 'judgeFrom', 'findAndJudge'] as const,
+  PARSE_PLACE + 1,
+);
+
+/** All of the functions below are given this first: the first byte of the rows. */
+const ROWS_AT = 0;
+const setup = (name: (typeof SETUP_NAMES)[number]): Code => i32load(get(ROWS_AT), offsetOf(SETUP[name]));
+/** First byte of the row at a place in the batch. */
+const rowAt = (place: number): Code => i32add(get(ROWS_AT), i32multiply(get(place), i32(ROW_BYTES)));
+/** First byte of what is counted in words. */
+const bytes = (words: Code): Code => i32left(words, i32(Math.log2(WORD_BYTES)));
+
+const callPlace = (count: number, packetsAt: number, actionsAt: number): Code =>
+  call(
+    AT.place,
+    get(ROWS_AT),
+    rowAt(count),
+    get(packetsAt),
+    get(actionsAt),
+    setup('REGIONS'),
+    setup('BUCKETS_AT'),
+    setup('BUCKETS_PER_REGION'),
+    i32add(setup('BUCKET_SHIFT'), i32(-1)),
+  );
+
+const callFind = (from: number, count: number, region: number, hasIpv6: number): Code =>
+  call(
+    AT.find,
+    get(ROWS_AT),
+    i32and(get(from), i32(-LANES)),
+    get(count),
+    get(region),
+    i32multiply(get(region), setup('RECORDS_PER_REGION')),
+    setup('RECORDS_PER_REGION'),
+    setup('RECORD_BITS'),
+    setup('RECORDS_AT'),
+    setup('RECORD_WORDS'),
+    get(hasIpv6),
+    setup('ANNEXES_AT'),
+    setup('ANNEX_WORDS'),
+  );
+
+const callJudge = (from: number, count: number, packetsAt: number, region: number, checksSequence: number): Code =>
+  call(
+    AT.judge,
+    get(ROWS_AT),
+    rowAt(from),
+    rowAt(count),
+    i32add(get(packetsAt), i32multiply(get(from), i32(PACKET_BYTES))),
+    get(region),
+    bytes(setup('ANNEXES_AT')),
+    bytes(setup('ANNEX_WORDS')),
+    setup('TIMEOUTS_AT'),
+    get(checksSequence),
+  );
+
+/** Of what ENTER returns: there is IPv6 among the packets. The bits above are how many are left to parseFrame(). */
+export const HAS_IPV6 = 1;
+export const LEFT_SHIFT = 1;
+
+/** Parses all packets, and places them when none is left to parseFrame(). */
+function enterCode(): FunctionCode {
+  const [COUNT, PACKETS_AT, FRAMES_AT, FRAME_BYTES, ACTIONS_AT, LEFT] = [1, 2, 3, 4, 5, 6];
+  const spansAt = i32add(get(PACKETS_AT), i32(offsetOf(PACKET.FRAME_OFFSET)));
+  return {
+    locals: { parameters: 6, words: 1 },
+    body: [
+      ...set(
+        LEFT,
+        i32left(
+          call(
+            PARSE_PLACE,
+            get(ROWS_AT),
+            get(COUNT),
+            spansAt,
+            i32(PACKET_BYTES),
+            get(FRAMES_AT),
+            get(FRAME_BYTES),
+            setup('KEY0'),
+            setup('KEY1'),
+          ),
+          i32(LEFT_SHIFT),
+        ),
+      ),
+      ...when(i32isZero(get(LEFT)), set(LEFT, callPlace(COUNT, PACKETS_AT, ACTIONS_AT))),
+      ...get(LEFT),
+    ],
+  };
+}
+
+function placeAllCode(): FunctionCode {
+  const [COUNT, PACKETS_AT, ACTIONS_AT] = [1, 2, 3];
+  return { locals: { parameters: 4, words: 0 }, body: callPlace(COUNT, PACKETS_AT, ACTIONS_AT) };
+}
+
+function judgeFromCode(): FunctionCode {
+  const [FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE] = [1, 2, 3, 4, 5];
+  const body = callJudge(FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE);
+  return { locals: { parameters: 6, words: 0 }, body };
+}
+
+function findAndJudgeCode(): FunctionCode {
+  const [FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE, IPV6] = [1, 2, 3, 4, 5, 6];
+  const find = drop(callFind(FROM, COUNT, REGION, IPV6));
+  const judge = callJudge(FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE);
+  return { locals: { parameters: 7, words: 0 }, body: [...find, ...judge] };
+}
+
+const module = compileFunctions([
+  ...PLAIN_FUNCTIONS,
+  PLACE,
+  FIND,
+  JUDGE,
+  enterCode(),
+  placeAllCode(),
+  judgeFromCode(),
+  findAndJudgeCode(),
+]);
+
+/** The functions over the rows of a thread. All places are bytes of the engine's memory. */
+export interface LoopKernels {
+  /**
+   * Parses `count` packets, and if that is all that is to be parsed, places them: (first byte of the rows, count, first
+   * byte of the packets, of the frame memory, its length, first byte of the actions). Returns HAS_IPV6 or 0, and from
+   * LEFT_SHIFT on how many packets are left to parseFrame(): nothing is placed then.
+   */
+  readonly enter: WasmFunction;
+  /** Places them: (rows, count, packets, actions). Returns HAS_IPV6 or 0. */
+  readonly place: WasmFunction;
+  /**
+   * Judges the packets from place `from` on: (rows, from, count, packets, the region that is held, 1 where sequence numbers
+   * are checked). Returns how many, up to the first that is judgePacket()'s.
+   */
+  readonly judge: WasmFunction;
+  /** The same after a look at the index for each of them: one more number, 1 when there is IPv6 among them. */
+  readonly findAndJudge: WasmFunction;
+}
+
+export function createLoopKernels({ memory: wasm, words }: Rows, memory: EngineMemory): LoopKernels {
+  prepareScan(words);
+  writeSetup(words, memory);
+  const functions = bind(module, wasm);
+  return {
+    enter: functions[AT.enter],
+    place: functions[AT.placeAll],
+    judge: functions[AT.judgeFrom],
+    findAndJudge: functions[AT.findAndJudge],
+  };
+}
