@@ -35,7 +35,7 @@ function toleranceOf({ work, connections }: BenchResult): number {
 }
 
 interface Entry {
-  /** `work mix connections shards batch checksums hints`. */
+  /** `work mix connections shards batch checksums hints`, and how frames are handled where that is part of it. */
   readonly name: string;
   readonly ratioToLimit: number;
   readonly tolerance: number;
@@ -49,8 +49,9 @@ interface Baseline {
 }
 
 function nameOf(result: BenchResult): string {
-  const { work, mix, connections, shards, batch, checksums, hints } = result;
-  return [work, mix, connections, `${shards}-shard`, batch ?? '-', checksums ?? '-', hints ?? '-'].join(' ');
+  const { work, mix, connections, shards, batch, checksums, hints, frames } = result;
+  const name = [work, mix, connections, `${shards}-shard`, batch ?? '-', checksums ?? '-', hints ?? '-'];
+  return [...name, ...(frames === undefined ? [] : [frames])].join(' ');
 }
 
 function entriesOf(results: readonly BenchResult[]): Entry[] {

@@ -40,6 +40,8 @@ export type Hints = 'none' | 'l3';
 /** `snat`: every connection has its source translated, and every packet is rewritten. */
 export type Translation = 'none' | 'snat';
 
+export type FrameHandling = 'in-place' | 'copied';
+
 /** Microseconds of a batch. */
 export interface LatencyFigure {
   readonly p50: number;
@@ -62,6 +64,8 @@ export interface BenchResult {
   readonly popularity?: Popularity;
   readonly newShare?: number;
   readonly nat?: Translation;
+  /** Of `rings`: frames are judged where they lie, or copied into the ring first. */
+  readonly frames?: FrameHandling;
   readonly rounds: number;
   /** Median of the rounds. */
   readonly nsPerPacket: number | null;
@@ -182,12 +186,14 @@ function bytesNote(result: BenchResult): string {
 
 /** What is special about a result, for people. */
 function noteOf(result: BenchResult): string {
-  const { popularity, newShare, nat, gigabytesPerSecond, latencyUs, milliseconds } = result;
+  const { popularity, newShare, nat, frames, gigabytesPerSecond, latencyUs, milliseconds } = result;
   const notes = [bytesNote(result)];
   if (milliseconds !== undefined) notes.push(`${milliseconds.toFixed(1)} ms`);
   if (popularity === 'zipf') notes.push('popularity by Zipf');
   if (newShare !== undefined) notes.push(`${100 * newShare} % open a connection`);
   if (nat === 'snat') notes.push('source translated');
+  if (frames === 'in-place') notes.push('frames where they lie');
+  if (frames === 'copied') notes.push('frames copied into the ring');
   if (gigabytesPerSecond !== undefined) notes.push(`${gigabytesPerSecond.toFixed(2)} GB/s`);
   if (latencyUs !== undefined) {
     const { p50, p99, p999, max } = latencyUs;

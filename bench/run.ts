@@ -14,7 +14,7 @@ import { measureLatency } from './latency.js';
 import { type GoverningLimit, measureLimits, packetLimit, streamLimit } from './limits.js';
 import { collectGarbage, currentCommit, describeMachine } from './machine.js';
 import { measureReplay } from './replay.js';
-import type { BenchReport, BenchResult, Measured } from './result.js';
+import type { BenchReport, BenchResult, FrameHandling, Measured } from './result.js';
 import { measureRings } from './rings.js';
 import { measureBatches, measureVariants } from './slices.js';
 import { measureThreads } from './threads.js';
@@ -56,6 +56,7 @@ const REPLAY_CONNECTIONS = 10_000;
 const FULL_BATCHES: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const QUICK_BATCHES: readonly number[] = [1, 64];
 const RING_BATCHES: readonly number[] = [32, 256];
+const RING_FRAMES: readonly FrameHandling[] = ['in-place', 'copied'];
 
 /** Slices and rings are taken at this number of connections if it is among those asked for, or the nearest below. */
 const SLICE_CONNECTIONS = 100_000;
@@ -180,7 +181,9 @@ export async function runBench(
     threads: () => runThreads(options, results),
     rings: async () => {
       const batches = quick ? [batch] : [...new Set([batch, ...RING_BATCHES])];
-      for (const size of batches) results.add(await measureRings({ ...slice, batch: size }));
+      for (const size of batches) {
+        for (const frames of RING_FRAMES) results.add(await measureRings({ ...slice, batch: size, frames }));
+      }
     },
     latency: async () => {
       const ms = quick ? QUICK_LATENCY_MS : FULL_LATENCY_MS;

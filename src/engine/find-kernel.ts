@@ -24,11 +24,12 @@ import {
   i32,
   i32add,
   i32and,
-  i32choose,
   i32left,
   i32lessUnsigned,
   i32load,
   i32multiply,
+  i32or,
+  i32trailingZeros,
   i32xor,
   LANES,
   lane,
@@ -46,17 +47,15 @@ import {
   shiftRightBy,
   signs,
   subtract,
-  VECTOR_BYTES,
   WORD_BYTES,
   when,
   withLane,
-  words,
   xor,
 } from '../wire/wasm.js';
 import { ROW } from './row.js';
 import { leaveTouched, touchLines } from './touch.js';
 
-const LOCALS = { parameters: 12, words: 8, vectors: 14 };
+const LOCALS = { parameters: 12, words: 8, vectors: 13 };
 /** Given: first byte of the rows, the place in the batch to begin with, the one to end before; the region that is held, the
  * number before its first record and its records; record bits; word of record 0, words of a record; 1 when there is IPv6 in
  * the batch, word of annex 0, words of an annex. */
@@ -67,7 +66,7 @@ const G = numbered(
   ],
   0,
 );
-const L = numbered(['rowAt', 'first', 'last', 'misses', 'touched', 'tag', 'at', 'found'] as const, LOCALS.parameters);
+const L = numbered(['rowAt', 'first', 'last', 'misses', 'touched', 'tag', 'at', 'fits'] as const, LOCALS.parameters);
 const V = numbered(
   [
     'hash',
@@ -83,7 +82,6 @@ const V = numbered(
     'at',
     'spare',
     'wanted',
-    'slots',
   ] as const,
   LOCALS.parameters + LOCALS.words,
 );
@@ -103,20 +101,40 @@ const slotsAt = (places: number): Code =>
 const chosen = (low: Code): Code =>
   bytes(add(constant(CHOICES.FIRST), shiftRight(multiply(and(low, constant(0xff)), constant(CHOICES.COUNT)), 8)));
 
-/** Sets `found` to the record of the first slot of a bucket that fits one packet's tag, from the vector at hand on. */
+/** One bit for each of four slots of the bucket at `at`, from number `first` on, that the tag in `wanted` fits. */
+const fitting = (first: number): Code =>
+  signs(equal(shiftRightBy(xor(load(get(L.at), offsetOf(first)), get(V.wanted)), G.recordBits), constant(0)));
+/** The first word of a bucket is no slot. */
+const ALL_SLOTS = -2;
+
+/** Looks through all of the home bucket of one of the four packets. */
 const lookInBucket = (number: number): Code => [
   ...set(L.tag, lane(get(V.tag), number)),
   ...set(V.wanted, broadcast(L.tag)),
   ...set(L.at, lane(get(V.home), number)),
-  ...set(L.found, i32(NONE)),
-  ...[0, 1, 2, 3].flatMap(part => [
-    ...set(V.slots, xor(load(get(L.at), part * VECTOR_BYTES), get(V.wanted))),
-    ...set(V.slots, and(get(V.slots), equal(shiftRightBy(get(V.slots), G.recordBits), constant(0)))),
-    // The first word of a bucket is no slot.
-    ...(part === 0 ? set(V.slots, and(get(V.slots), words(0, -1, -1, -1))) : []),
-    ...[0, 1, 2, 3].flatMap(slot => set(L.found, i32choose(get(L.found), lane(get(V.slots), slot), get(L.found)))),
-  ]),
-  ...set(V.record, withLane(get(V.record), number, get(L.found))),
+  ...set(
+    L.fits,
+    i32and(
+      i32or(
+        fitting(0),
+        i32left(fitting(LANES), i32(LANES)),
+        i32left(fitting(2 * LANES), i32(2 * LANES)),
+        i32left(fitting(3 * LANES), i32(3 * LANES)),
+      ),
+      i32(ALL_SLOTS),
+    ),
+  ),
+  ...when(
+    get(L.fits),
+    set(
+      V.record,
+      withLane(
+        get(V.record),
+        number,
+        i32xor(i32load(i32add(get(L.at), i32left(i32trailingZeros(get(L.fits)), i32(2))), 0), get(L.tag)),
+      ),
+    ),
+  ),
 ];
 /** The one packet of four that has number `number`, unless something was found for it. */
 const lookFurther = (number: number): Code => when(i32and(get(L.misses), i32(1 << number)), lookInBucket(number));

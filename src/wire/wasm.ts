@@ -86,6 +86,7 @@ export const i32lessUnsigned = plain(0x49);
 export const i32greater = plain(0x4a);
 export const i32atMost = plain(0x4c);
 export const i32atLeast = plain(0x4e);
+export const i32trailingZeros = plain(0x68);
 export const i32bitCount = plain(0x69);
 export const i32subtract = plain(0x6b);
 export const i32multiply = plain(0x6c);

@@ -138,7 +138,8 @@ test('slices, threads, rings and latency are measured at one number of connectio
     `threads-create udp4 2000 ${shards} ${declared}`,
     `threads-update udp4 2000 ${shards} ${declared}`,
   ]);
-  const rest = [`rings udp4 2000 1 ${declared}`, `latency udp4 2000 1 ${declared}`];
+  const rings = `rings udp4 2000 1 ${declared}`;
+  const rest = [rings, rings, `latency udp4 2000 1 ${declared}`];
   assert.deepEqual(kindsOf(report), [...updates, 'update tcp4 2000 1 verified none', ...threads, ...rest]);
   const two = report.results.filter(({ shards }) => shards === 2);
   assert.ok(two.every(({ limit }) => limit?.name === 'in-thread'));
