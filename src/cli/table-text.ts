@@ -1,11 +1,14 @@
 /**
  * The table at the end of a replay: as the lines of `ovs-appctl dpctl/dump-conntrack`, or counted.
  *
- * Imports line-writer, control/, engine/. Imported by replay and summary.
+ * Imports line-writer, control/, engine/, track/tcp, wire/facts. Imported by replay and summary.
  */
+import { countLive } from '../control/count.js';
 import { dumpConnections } from '../control/dump.js';
-import { type FormatOptions, formatConnection, protocolName, tcpStateOf } from '../control/format.js';
+import { type FormatOptions, formatConnection, protocolName } from '../control/format.js';
 import type { Tracker } from '../engine/tracker.js';
+import { shownTcpState } from '../track/tcp.js';
+import { IPPROTO } from '../wire/facts.js';
 import type { LineWriter } from './line-writer.js';
 
 /**
@@ -25,22 +28,23 @@ export function printTable(writer: LineWriter, tracker: Tracker, nowMs: number, 
 /** Connections of a protocol. */
 export interface ProtocolCount {
   readonly protocol: string;
-  connections: number;
+  readonly connections: number;
   /** TCP only: connections by state, in the words of the dump. */
-  readonly tcpStates: Map<string, number>;
+  readonly tcpStates: ReadonlyMap<string, number>;
 }
 
 /** Counts the connections that have not ended by `nowMs`, the most frequent protocol first. */
 export function countTable(tracker: Tracker, nowMs: number): ProtocolCount[] {
-  const counts = new Map<string, ProtocolCount>();
-  for (const entry of dumpConnections(tracker, nowMs)) {
-    const protocol = protocolName(entry.protocol);
-    const count = counts.get(protocol) ?? { protocol, connections: 0, tcpStates: new Map<string, number>() };
-    counts.set(protocol, count);
-    count.connections++;
-    if (entry.tcp === undefined) continue;
-    const state = tcpStateOf(entry.tcp);
-    count.tcpStates.set(state, (count.tcpStates.get(state) ?? 0) + 1);
-  }
-  return [...counts.values()].sort((a, b) => b.connections - a.connections || (a.protocol < b.protocol ? -1 : 1));
+  const live = countLive(tracker, nowMs);
+  const tcpStates = new Map<string, number>();
+  live.tcpStates.forEach((count, state) => {
+    const name = shownTcpState(state);
+    if (count > 0) tcpStates.set(name, (tcpStates.get(name) ?? 0) + count);
+  });
+  const counts: ProtocolCount[] = [];
+  live.protocols.forEach((connections, number) => {
+    const states = number === IPPROTO.TCP ? tcpStates : new Map<string, number>();
+    if (connections > 0) counts.push({ protocol: protocolName(number), connections, tcpStates: states });
+  });
+  return counts.sort((a, b) => b.connections - a.connections || (a.protocol < b.protocol ? -1 : 1));
 }
