@@ -17,6 +17,7 @@ import { columnAt, FIRST_COLUMN, ROW_BYTES, ROW_REASON, ROW_SEGMENT } from './ro
 import {
   add,
   and,
+  anyTrue,
   atLeast,
   atMostUnsigned,
   broadcast,
@@ -51,6 +52,7 @@ import {
   turn,
   VECTOR_BYTES,
   WORD_BYTES,
+  when,
   xor,
 } from './wasm.js';
 
@@ -282,7 +284,7 @@ function writeFacts(family: Family, column: Column, rows: readonly Place[]): Cod
     ...writeAddresses(family, rows),
     ...transpose(rows, offsetOf(FACT.PORTS), key, SPARE),
     ...transpose(rows, offsetOf(FACT.L3), places, SPARE),
-    ...transpose(rows, offsetOf(ROW_SEGMENT), segment, SPARE),
+    ...when(anyTrue(not(get(V.isUdp))), transpose(rows, offsetOf(ROW_SEGMENT), segment, SPARE)),
     ...set(V.word, not(get(V.good))),
     ...scatter(rows, offsetOf(ROW_REASON), V.word),
   ];

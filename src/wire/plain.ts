@@ -64,7 +64,7 @@ function read(family: Family, place: number): Code {
     ...set(L.last, behind(i32and(i32subtract(get(L.left), i32(1)), i32(-LANES)))),
     ...set(L.lanes, i32subtract(get(L.left), i32and(i32subtract(get(L.left), i32(1)), i32(-LANES)))),
     ...set(V.isBehind, atLeast(words(0, 1, 2, 3), broadcast(L.lanes))),
-    ...fill(family, 'ROW', L.spareRow),
+    ...(family === IPV6 ? fill(family, 'ROW', L.spareRow) : []),
     ...fill(family, 'BYTES', L.noBytes),
     ...set(L.taken, i32add(get(L.taken), call(place, get(G.rowsAt), behind(get(L.left)), get(G.key0), get(G.key1)))),
   ];

@@ -88,14 +88,14 @@ export function prepareScan(rows: Int32Array): void {
 export const IPV4_COUNT = 0xff;
 export const IPV6_COUNT_SHIFT = 8;
 
-const LOCALS = { parameters: 6, words: 13, vectors: 2 };
+const LOCALS = { parameters: 6, words: 14, vectors: 2 };
 /** Given: first byte of the rows, that and the bytes of a column that are in use; first span, bytes from one to the next;
  * first byte of the frame memory, its bytes. */
 const G = numbered(['rowsAt', 'end', 'span', 'spanBytes', 'framesAt', 'frameBytes'] as const, 0);
 const L = numbered(
   [
     ...(['at', 'row', 'ipv4', 'ipv6At', 'start', 'known', 'l3', 'size', 'stop'] as const),
-    ...(['address', 'length', 'sum', 'isIpv6'] as const),
+    ...(['address', 'length', 'sum', 'isInside', 'isIpv4'] as const),
   ],
   LOCALS.parameters,
 );
@@ -135,7 +135,6 @@ function enter(family: Family, place: number, length: Code): Code {
   const put = (name: ColumnName, value: Code): Code => i32store(get(place), placeOf(family, name), value);
   return [
     ...set(L.address, i32add(get(G.framesAt), get(L.l3))),
-    ...put('ROW', get(L.row)),
     ...put('HEADER', get(L.address)),
     ...put('KNOWN', get(L.known)),
     ...put('L3', get(L.l3)),
@@ -161,16 +160,25 @@ const isOf = (name: number, type: number): Code =>
     isNamed,
   );
 
-const onePacket: Code = [
+/** What is not IPv4 has a place in the columns of IPv4 all the same. */
+const skipIpv4: Code = [
   ...i32store(get(L.row), offsetOf(ROW_REASON), i32(NOT_PLAIN)),
   ...i32store(get(L.at), placeOf(IPV4, 'BYTES'), i32(NO_BYTES)),
   ...i32store(get(L.at), placeOf(IPV4, 'HEADER'), i32add(get(G.rowsAt), i32(offsetOf(NOTHING)))),
+];
+const isIpv6 = i32and(
+  isOf(KNOWN.L3_IPV6, ETHERTYPE.IPV6),
+  i32atLeast(get(L.size), i32(IPV6_HEADER_BYTES + UDP_HEADER_BYTES)),
+);
+
+const onePacket: Code = [
   ...set(L.start, inSpan(SPAN.START)),
   ...set(L.known, inSpan(SPAN.KNOWN)),
   ...set(L.l3, i32choose(inSpan(SPAN.L3), i32add(get(L.start), i32(ETHERNET_BYTES)), isNamed)),
   ...set(L.stop, i32add(get(L.start), inSpan(SPAN.LENGTH))),
   ...set(L.size, i32subtract(get(L.stop), get(L.l3))),
-  ...when(
+  ...set(
+    L.isInside,
     i32and(
       i32atLeast(get(L.start), i32(0)),
       i32atMost(get(L.stop), get(G.frameBytes)),
@@ -179,23 +187,23 @@ const onePacket: Code = [
       i32atLeast(get(L.size), i32(IPV4_HEADER_BYTES + UDP_HEADER_BYTES)),
       i32isZero(hasBits(UNUSUAL)),
     ),
-    either(
-      isOf(KNOWN.L3_IPV4, ETHERTYPE.IPV4),
-      [...set(L.ipv4, i32add(get(L.ipv4), i32(1))), ...enter(IPV4, L.at, network16(get(L.address), 2))],
-      [
-        ...set(
-          L.isIpv6,
-          i32and(
-            isOf(KNOWN.L3_IPV6, ETHERTYPE.IPV6),
-            i32atLeast(get(L.size), i32(IPV6_HEADER_BYTES + UDP_HEADER_BYTES)),
-          ),
-        ),
-        ...when(get(L.isIpv6), [
+  ),
+  ...set(L.isIpv4, i32(0)),
+  ...when(get(L.isInside), set(L.isIpv4, isOf(KNOWN.L3_IPV4, ETHERTYPE.IPV4))),
+  ...either(
+    get(L.isIpv4),
+    [...set(L.ipv4, i32add(get(L.ipv4), i32(1))), ...enter(IPV4, L.at, network16(get(L.address), 2))],
+    [
+      ...skipIpv4,
+      ...when(
+        get(L.isInside),
+        when(isIpv6, [
+          ...i32store(get(L.ipv6At), placeOf(IPV6, 'ROW'), get(L.row)),
           ...enter(IPV6, L.ipv6At, i32add(network16(get(L.address), 4), i32(IPV6_HEADER_BYTES))),
           ...set(L.ipv6At, i32add(get(L.ipv6At), i32(WORD_BYTES))),
         ]),
-      ],
-    ),
+      ),
+    ],
   ),
   ...set(G.span, i32add(get(G.span), get(G.spanBytes))),
   ...set(L.row, i32add(get(L.row), i32(ROW_BYTES))),
