@@ -136,16 +136,18 @@ export class Pipeline implements FlowContext {
 
   ct(packet: number, action: number, parameters: Int32Array, pass: number): number {
     const { packets } = this.#memory;
-    const { actions, reassembly } = this.#tracker;
+    const { actions, actionsAt, reassembly } = this.#tracker;
     if (reassembly !== undefined) reassembly.pass = pass;
     packets[packet + ACTION] = action;
     if (this.#varies[action] === 1) {
       this.#fillOwnAction(action, parameters);
       this.#tracker.actions = this.#tracker.ownAction;
+      this.#tracker.actionsAt = this.#tracker.ownAction.byteOffset;
       packets[packet + ACTION] = 0;
     }
     processPackets(this.#tracker, this.#memory, packet / PACKET_WORDS, 1);
     this.#tracker.actions = actions;
+    this.#tracker.actionsAt = actionsAt;
     if (packets[packet + P_REASON] !== REASON['fragment-held']) return CT_OUTCOME.GOES_ON;
     if (reassembly === undefined || reassembly.completed === NONE) return CT_OUTCOME.GONE;
     if (this.#depth < MAX_STAGES) return CT_OUTCOME.COMPLETED;

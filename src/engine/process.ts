@@ -77,7 +77,7 @@ export function processPackets(tracker: Tracker, memory: EnginePackets, first: n
 function processBatch(tracker: Tracker, memory: EnginePackets, first: number, count: number): void {
   const { packets, times } = memory;
   const { facts } = tracker;
-  const packetsAt = packets.byteOffset + first * PACKET_BYTES;
+  const packetsAt = memory.place.packetsAt + first * PACKET_BYTES;
   const hasIpv6 = enterBatch(tracker, memory, packetsAt, first, count);
   // The region in which candidates were looked up: whatever judges a packet may go to another one meanwhile.
   let entered = NO_REGION;
@@ -177,15 +177,14 @@ function goToRegion(tracker: Tracker, region: number): boolean {
  */
 function enterBatch(
   tracker: Tracker,
-  { packets, frames }: EnginePackets,
+  { packets, place }: EnginePackets,
   packetsAt: number,
   first: number,
   count: number,
 ): number {
-  const { kernels, actions } = tracker;
+  const { kernels, actionsAt } = tracker;
   const { at } = tracker.rows;
-  const actionsAt = actions.byteOffset;
-  const entered = kernels.enter(at, count, packetsAt, frames.byteOffset, frames.byteLength, actionsAt);
+  const entered = kernels.enter(at, count, packetsAt, place.framesAt, place.frameBytes, actionsAt);
   if (entered >>> LEFT_SHIFT === 0) return entered;
   parseRest(tracker, packets, first, count);
   return kernels.place(at, count, packetsAt, actionsAt);

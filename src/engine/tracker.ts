@@ -37,6 +37,8 @@ export interface Tracker extends TrackContext {
   readonly memory: EngineMemory;
   /** The actions that packets name, of ACTION_WORDS words each: the engine's, or during one packet `ownAction`. */
   actions: Int32Array;
+  /** Their first byte in the memory of the rows. */
+  actionsAt: number;
   /** An action of this thread's own, which it alone writes and reads. */
   readonly ownAction: Int32Array;
   readonly map: SharedMap;
@@ -115,6 +117,7 @@ export function createTracker(
   return {
     memory,
     actions: memory.actions,
+    actionsAt: memory.actions.byteOffset,
     ownAction: rows.words.subarray(OWN_ACTION, OWN_ACTION + ACTION_WORDS),
     map: memory.map,
     words: memory.map.words,
