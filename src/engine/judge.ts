@@ -2,12 +2,12 @@
  * What the tracker makes of one packet, once its region is locked: the rules of OVS `conntrack_execute()`,
  * `process_one()` and `conn_update_state()`.
  *
- * Imports connections, expected, judge-kernel, membership, payload, translate, verdict, action, counters, packet, tracker, track/,
- * wire/facts. Imported by process.ts.
+ * Imports connections, expected, hold, membership, payload, translate, verdict, action, counters, packet, row, tracker,
+ * alg/helpers, track/, wire/. Imported by process.ts and fragments.ts.
  */
 import { HELPERS, NO_HELPER } from '../alg/helpers.js';
 import { REASON } from '../reason.js';
-import { isLive, NONE as NO_RECORD, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
+import { isLive, NONE, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
 import {
   CONN,
   STATUS_HELPED,
@@ -19,9 +19,9 @@ import {
 import { UPDATE } from '../track/protocol.js';
 import { CT } from '../track/state.js';
 import { trackerOf, updateConnection } from '../track/trackers.js';
-import { FACT, FACT_RELATED, FAMILY_IPV6, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
+import { FACT, FACT_RELATED, FAMILY_IPV6, PROTOCOL_MASK } from '../wire/facts.js';
 import { turnRound } from '../wire/icmp.js';
-import { ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
+import { ROW_WORDS } from '../wire/rows.js';
 import {
   ACTION,
   ACTION_COMMIT,
@@ -49,21 +49,14 @@ import type { Tracker } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
 import { describePacket, finishPacket, setMarks } from './verdict.js';
 
-// Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
-// imported function compared with the one that was inlined.
 const { STATE, ZONE, CONNECTION, GENERATION: P_GENERATION } = PACKET;
 const { PROTOCOL, HASH, FLAGS } = FACT;
 const { STATUS } = CONN;
 const { GENERATION } = RECORD;
 const { FLAGS: A_FLAGS, ZONE: A_ZONE, TIMEOUT_POLICY: A_POLICY } = ACTION;
 const { CANDIDATE, ACTION: ROW_ACTION } = ROW;
-const ROW_WORDS = WORDS_OF_ROW;
 const { NEW, EST, REL, RPL, INV, TRK } = CT;
 const { VALID, VALID_NEW, REPLACE, CHANGED } = UPDATE;
-const PROTOCOL_MASK = MASK_OF_PROTOCOL;
-const IPV6 = FAMILY_IPV6;
-const RELATED = FACT_RELATED;
-const NONE = NO_RECORD;
 const NO_REASON = REASON.none;
 /** A packet that was rewritten by an action before this one. */
 const TRANSLATED = CT.SNAT | CT.DNAT;
@@ -87,7 +80,7 @@ export function judgePacket(
   const flags = actions[action + A_FLAGS];
   const zone = actions[action + A_ZONE];
   const key = (zone << 16) | facts[base + PROTOCOL];
-  const isRelated = (facts[base + FLAGS] & RELATED) !== 0;
+  const isRelated = (facts[base + FLAGS] & FACT_RELATED) !== 0;
   // A packet that comes from another zone starts afresh.
   let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
   let reason: number = NO_REASON;
@@ -214,11 +207,11 @@ function findPacket(tracker: Tracker, index: number, region: number, key: number
   const { facts } = tracker;
   const hash = facts[base + HASH];
   const candidate = facts[base + CANDIDATE];
-  if (wasTranslated) turnRound((key & IPV6) !== 0, facts, base);
+  if (wasTranslated) turnRound((key & FAMILY_IPV6) !== 0, facts, base);
   let found = NOT_FOUND;
   if (candidate !== NONE) found = checkCandidateLocked(tracker, candidate, base, key, hash);
   if (found <= 0) found = findConnectionLocked(tracker, region, base, key, hash);
-  if (wasTranslated) turnRound((key & IPV6) !== 0, facts, base);
+  if (wasTranslated) turnRound((key & FAMILY_IPV6) !== 0, facts, base);
   return found;
 }
 

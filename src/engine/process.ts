@@ -19,42 +19,28 @@ import { isFragmentReason } from '../wire/fragment.js';
 import { hashKey } from '../wire/hash.js';
 import { KNOWN } from '../wire/known.js';
 import { parseFrame } from '../wire/parse.js';
-import {
-  MAX_BATCH,
-  ROW_REASON as REASON_OF_ROW,
-  ROW_SEGMENT as SEGMENT_OF_ROW,
-  ROW_WORDS as WORDS_OF_ROW,
-} from '../wire/rows.js';
-import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
+import { MAX_BATCH, ROW_REASON, ROW_SEGMENT, ROW_WORDS } from '../wire/rows.js';
+import { EVENT, REASON_COUNTS_AT } from './counters.js';
 import { judgeFragment } from './fragments.js';
 import { holdRegion, leaveRegion } from './hold.js';
 import { judgePacket } from './judge.js';
-import { LEFT_SHIFT as SHIFT_OF_LEFT } from './loop-kernel.js';
+import { LEFT_SHIFT } from './loop-kernel.js';
 import { CONTROL } from './memory.js';
 import { openPlainRows } from './open-plain.js';
-import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
+import { PACKET, PACKET_WORDS } from './packet.js';
 import type { EnginePackets } from './packet-memory.js';
 import { settleFragments } from './release.js';
-import { NO_REGION as NOWHERE, ROW } from './row.js';
+import { NO_REGION, ROW } from './row.js';
 import type { Tracker } from './tracker.js';
 import { rejectPacket } from './verdict.js';
 
-// Bound again: what this module defines is folded into the code, what it imports is looked up at each use, and an
-// imported function compared with the one that was inlined.
 const { FRAME_OFFSET, FRAME_LENGTH, INPUT, L3_OFFSET, TIME, ZONE: P_ZONE } = PACKET;
 const { PROTOCOL, L4 } = FACT;
 const { KEY0, KEY1 } = CONTROL;
 const { TCP } = IPPROTO;
 const { REGION } = ROW;
-const PACKET_WORDS = WORDS_OF_PACKET;
-const ROW_WORDS = WORDS_OF_ROW;
-const ROW_REASON = REASON_OF_ROW;
-const ROW_SEGMENT = SEGMENT_OF_ROW;
-const LEFT_SHIFT = SHIFT_OF_LEFT;
-const NO_REGION = NOWHERE;
 const NAMES_L3 = KNOWN.L3_IPV4 | KNOWN.L3_IPV6;
 const NO_REASON = REASON.none;
-const REASON_COUNTS_AT = REASONS_AT;
 const PACKET_BYTES = PACKET_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 /**

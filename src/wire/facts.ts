@@ -21,7 +21,7 @@ const FACT_FIELDS = [
   ['PORTS', 'source port << 16 | destination port; ICMP: id << 16 | type << 8 | type of the reply; else 0'],
   ['PORTS_REVERSED', 'the same as seen from the other end'],
   ['PROTOCOL', 'IP protocol | FAMILY_IPV6'],
-  ['HASH', 'symmetric keyed hash of the key; written by engine/steer'],
+  ['HASH', 'symmetric keyed hash of the key; written by wire/hash or wire/plain-kernel'],
   ['L3', 'offset of the IP header in the frame memory'],
   ['L4', 'offset of what follows the IP header and its extensions'],
   ['L4_END', 'offset just behind the IP payload; padding of the link layer lies beyond'],

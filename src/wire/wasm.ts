@@ -5,7 +5,7 @@
  * An expression is the bytes that leave its value on the stack, so that expressions nest as in any other language:
  * `add(get(A), get(B))`. Nothing is checked here; `WebAssembly.validate()` checks what comes out.
  *
- * Imports nothing. Imported by wire/rows, engine/memory and whatever is named a kernel.
+ * Imports nothing. Imported by the other files of wire/ and engine/ that are kernels or have to do with their memory.
  */
 
 /** Bytes of instructions. */
@@ -349,6 +349,10 @@ export function createWasmMemory(bytes: number): WasmMemory {
  * @throws RangeError when the memory is not to be had
  */
 export function growMemory(memory: WasmMemory, bytes: number): number {
+  const all = memory.buffer.byteLength + bytes;
+  if (!(all <= MAX_MEMORY)) {
+    throw new RangeError(`table, rings and frames would take ${all} bytes together, the most is ${MAX_MEMORY}`);
+  }
   return memory.grow(Math.ceil(bytes / PAGE_BYTES)) * PAGE_BYTES;
 }
 
