@@ -5,7 +5,7 @@
  *
  * One loop for all that come in a row under one action: what depends on the action is asked once, the connections are
  * counted in together (room.ts), and for IPv4 there is no call in the loop that is not inlined. A creation takes
- * 100 ns instead of 300, parsing and hashing included (UDP, 1,000 connections in the cache, AMD EPYC, Node 20).
+ * half as long as one by one, or less, parsing and hashing included.
  *
  * Whatever is not as simple as that ends the loop, and judgePacket() goes on: a flow that may have a connection already,
  * perhaps from a packet just before; a segment that may open none; no room in the bucket, in the slab, or below a limit.

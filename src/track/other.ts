@@ -2,7 +2,7 @@
  * The tracker of UDP, SCTP and every IP protocol without rules of its own: has the other side answered?
  * Behaviour: OVS `conntrack-other.c`.
  *
- * Imports connection, expiry, protocol, timeouts, ../reason. Imported by track/trackers and engine/judge.
+ * Imports connection, expiry, protocol, timeouts, ../reason. Imported by track/trackers and engine/judge-kernel.
  */
 import { REASON } from '../reason.js';
 import { CONN, STATUS_L4_MASK } from './connection.js';
@@ -18,10 +18,10 @@ const { VALID, VALID_NEW, CHANGED } = UPDATE;
 const UDP_FIRST = TIMEOUT.udp_first;
 
 /** The state after a packet in the original (0) or the reply direction (1): states only ever rise. */
-export const stateAfter = (state: number, reply: number): number => Math.max(state, MULTIPLE + reply);
+const stateAfter = (state: number, reply: number): number => Math.max(state, MULTIPLE + reply);
 
 /** The timeout of a state: the three are numbered in the same order. */
-export const timeoutOf = (state: number): number => UDP_FIRST + state;
+const timeoutOf = (state: number): number => UDP_FIRST + state;
 
 export const other: L4Protocol = {
   refusal() {

@@ -2,7 +2,8 @@
  * The first part of wire/plain: where the headers of each frame of a batch lie, and the sums over what follows them.
  *
  * One packet at a time, since each may be of another family; what it finds is put into columns for plain-kernel, which
- * takes four packets at a time. A checksum is summed up sixteen bytes at a time: 1460 bytes take 40 ns.
+ * takes four packets at a time. What a checksum covers is summed up sixteen bytes at a time: 1460 bytes make a packet take
+ * 65 ns more, those that it waits for them included (AMD EPYC, Node 20).
  *
  * Imports ethernet, facts, ipv4, ipv6, known, plain-kernel, ports, rows, wasm. Imported by wire/plain.
  */
