@@ -16,6 +16,7 @@ import {
   broadcast,
   type Code,
   constant,
+  declareLocals,
   equal,
   type FunctionCode,
   gather,
@@ -24,6 +25,7 @@ import {
   i32,
   i32add,
   i32and,
+  i32bytes,
   i32left,
   i32lessUnsigned,
   i32load,
@@ -36,7 +38,6 @@ import {
   load,
   multiply,
   not,
-  numbered,
   offsetOf,
   pair,
   repeat,
@@ -55,36 +56,20 @@ import {
 import { ROW } from './row.js';
 import { leaveTouched, touchLines } from './touch.js';
 
-const LOCALS = { parameters: 12, words: 8, vectors: 13 };
 /** Given: first byte of the rows, the place in the batch to begin with, the one to end before; the region that is held, the
  * number before its first record and its records; record bits; word of record 0, words of a record; 1 when there is IPv6 in
  * the batch, word of annex 0, words of an annex. */
-const G = numbered(
-  [
+const { locals, G, L, V } = declareLocals({
+  given: [
     ...(['rowsAt', 'place', 'end', 'region', 'lowest', 'records', 'recordBits', 'recordsAt', 'recordWords'] as const),
     ...(['hasIpv6', 'annexesAt', 'annexWords'] as const),
   ],
-  0,
-);
-const L = numbered(['rowAt', 'first', 'last', 'misses', 'touched', 'tag', 'at', 'fits'] as const, LOCALS.parameters);
-const V = numbered(
-  [
-    'hash',
-    'home',
-    'tag',
-    'lowestTag',
-    'tagBits',
-    'first',
-    'second',
-    'isFirst',
-    'isSecond',
-    'record',
-    'at',
-    'spare',
-    'wanted',
-  ] as const,
-  LOCALS.parameters + LOCALS.words,
-);
+  words: ['rowAt', 'first', 'last', 'misses', 'touched', 'tag', 'at', 'fits'],
+  vectors: [
+    ...(['hash', 'home', 'tag', 'lowestTag', 'tagBits', 'first', 'second', 'isFirst', 'isSecond'] as const),
+    ...(['record', 'at', 'spare', 'wanted'] as const),
+  ],
+});
 
 const lanes = Array.from({ length: LANES }, (_, number) => number);
 const rows = lanes.map(number => ({ address: get(L.rowAt), offset: number * ROW_BYTES }));
@@ -131,7 +116,7 @@ const lookInBucket = (number: number): Code => [
       withLane(
         get(V.record),
         number,
-        i32xor(i32load(i32add(get(L.at), i32left(i32trailingZeros(get(L.fits)), i32(2))), 0), get(L.tag)),
+        i32xor(i32load(i32add(get(L.at), i32bytes(i32trailingZeros(get(L.fits)))), 0), get(L.tag)),
       ),
     ),
   ),
@@ -175,7 +160,7 @@ const touchAnnexes: Code = [
   ...set(L.rowAt, get(L.first)),
   ...repeat(
     [
-      ...set(L.at, i32left(i32load(get(L.rowAt), offsetOf(ROW.CANDIDATE_AT)), i32(2))),
+      ...set(L.at, i32bytes(i32load(get(L.rowAt), offsetOf(ROW.CANDIDATE_AT)))),
       ...when(
         i32and(i32load(get(L.at), offsetOf(CONN.KEY)), i32(FAMILY_IPV6)),
         set(
@@ -183,9 +168,8 @@ const touchAnnexes: Code = [
           i32xor(
             get(L.touched),
             i32load(
-              i32left(
+              i32bytes(
                 i32add(get(G.annexesAt), i32multiply(i32load(get(L.at), offsetOf(CONN.SRC)), get(G.annexWords))),
-                i32(2),
               ),
               0,
             ),
@@ -206,7 +190,7 @@ const touchAnnexes: Code = [
  * Given as the locals say; what is returned says nothing.
  */
 export const FIND: FunctionCode = {
-  locals: LOCALS,
+  locals,
   body: [
     ...set(L.first, i32add(get(G.rowsAt), i32left(get(G.place), i32(Math.log2(ROW_BYTES))))),
     ...set(L.rowAt, get(L.first)),

@@ -27,6 +27,7 @@ import {
   anyTrue,
   type Code,
   constant,
+  declareLocals,
   either,
   type FunctionCode,
   f64add,
@@ -39,6 +40,7 @@ import {
   i32add,
   i32and,
   i32atMost,
+  i32bytes,
   i32choose,
   i32differ,
   i32equal,
@@ -54,7 +56,6 @@ import {
   i32xor,
   leaveIf,
   load,
-  numbered,
   offsetOf,
   or,
   repeatOrLeave,
@@ -74,17 +75,15 @@ export const LATEST = columnAt(FIRST_COLUMN.JUDGE);
 
 /** Given: first byte of the rows, that of the first row and of the one to end before, and of the first packet; the region
  * that is held; first byte of annex 0, bytes of an annex, first byte of the timeouts; 1 where sequence numbers are checked. */
-const G = numbered(
-  ['rowsAt', 'row', 'end', 'packet', 'region', 'annexesAt', 'annexBytes', 'timeoutsAt', 'checksSequence'] as const,
-  0,
-);
-const LOCALS = { parameters: 9, words: 12 + TCP_LOCALS.length, doubles: 2 };
-const L = numbered(
-  ['at', 'key', 'status', 'ports', 'annex', 'there', 'back', 'reply', 'isTcp', 'l4State', 'isValid', 'first'] as const,
-  LOCALS.parameters,
-);
-const TCP = numbered(TCP_LOCALS, LOCALS.parameters + 12);
-const D = numbered(['now', 'latest'] as const, LOCALS.parameters + LOCALS.words);
+const { locals, G, L, D } = declareLocals({
+  given: ['rowsAt', 'row', 'end', 'packet', 'region', 'annexesAt', 'annexBytes', 'timeoutsAt', 'checksSequence'],
+  words: [
+    ...(['at', 'key', 'status', 'ports', 'annex', 'there', 'back', 'reply', 'isTcp', 'l4State', 'isValid'] as const),
+    'first',
+    ...TCP_LOCALS,
+  ],
+  doubles: ['now', 'latest'],
+});
 
 const conn = (word: number): Code => i32load(get(L.at), offsetOf(word));
 const inRow = (word: number): Code => i32load(get(G.row), offsetOf(word));
@@ -154,7 +153,7 @@ const writeVerdict: Code = [
 ];
 
 const oneRow: Code = [
-  ...set(L.at, i32left(inRow(ROW.CANDIDATE_AT), i32(Math.log2(WORD_BYTES)))),
+  ...set(L.at, i32bytes(inRow(ROW.CANDIDATE_AT))),
   ...set(L.key, inRow(ROW.KEY)),
   ...set(L.status, conn(CONN.STATUS)),
   ...leaveIf(
@@ -176,9 +175,9 @@ const oneRow: Code = [
   ...leaveIf(i32isZero(f64less(get(D.now), f64load(get(L.at), offsetOf(CONN.EXPIRES))))),
   ...set(L.isTcp, i32equal(i32and(get(L.key), i32(PROTOCOL_MASK)), i32(IPPROTO.TCP))),
   ...set(L.l4State, i32and(get(L.status), i32(STATUS_L4_MASK))),
-  ...either(get(L.isTcp), set(L.isValid, checkSegment(TCP, segment)), set(L.isValid, staysInState)),
+  ...either(get(L.isTcp), set(L.isValid, checkSegment(L, segment)), set(L.isValid, staysInState)),
   ...leaveIf(i32isZero(get(L.isValid))),
-  ...when(get(L.isTcp), slideWindows(TCP, segment)),
+  ...when(get(L.isTcp), slideWindows(L, segment)),
   ...f64store(
     get(L.at),
     offsetOf(CONN.EXPIRES),
@@ -212,7 +211,7 @@ const oneRow: Code = [
  * Given as the locals say; returned is how many there were, up to the first that is judgePacket()'s, or another region's.
  */
 export const JUDGE: FunctionCode = {
-  locals: LOCALS,
+  locals,
   body: [
     ...set(L.first, get(G.row)),
     ...set(D.latest, f64load(get(G.rowsAt), offsetOf(LATEST))),

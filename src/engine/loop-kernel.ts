@@ -13,12 +13,14 @@ import {
   type Code,
   call,
   compileFunctions,
+  declareLocals,
   drop,
   type FunctionCode,
   get,
   i32,
   i32add,
   i32and,
+  i32bytes,
   i32isZero,
   i32left,
   i32load,
@@ -84,8 +86,6 @@ const ROWS_AT = 0;
 const setup = (name: (typeof SETUP_NAMES)[number]): Code => i32load(get(ROWS_AT), offsetOf(SETUP[name]));
 /** First byte of the row at a place in the batch. */
 const rowAt = (place: number): Code => i32add(get(ROWS_AT), i32multiply(get(place), i32(ROW_BYTES)));
-/** First byte of what is counted in words. */
-const bytes = (words: Code): Code => i32left(words, i32(Math.log2(WORD_BYTES)));
 
 const callPlace = (count: number, packetsAt: number, actionsAt: number): Code =>
   call(
@@ -125,8 +125,8 @@ const callJudge = (from: number, count: number, packetsAt: number, region: numbe
     rowAt(count),
     i32add(get(packetsAt), i32multiply(get(from), i32(PACKET_BYTES))),
     get(region),
-    bytes(setup('ANNEXES_AT')),
-    bytes(setup('ANNEX_WORDS')),
+    i32bytes(setup('ANNEXES_AT')),
+    i32bytes(setup('ANNEX_WORDS')),
     setup('TIMEOUTS_AT'),
     get(checksSequence),
   );
@@ -136,50 +136,48 @@ export const LEFT_SHIFT = 1;
 
 /** Parses all packets, and places them when none is left to parseFrame(). */
 function enterCode(): FunctionCode {
-  const [COUNT, PACKETS_AT, FRAMES_AT, FRAME_BYTES, ACTIONS_AT, LEFT] = [1, 2, 3, 4, 5, 6];
-  const spansAt = i32add(get(PACKETS_AT), i32(offsetOf(PACKET.FRAME_OFFSET)));
+  const { locals, G, L } = declareLocals({
+    given: ['rowsAt', 'count', 'packetsAt', 'framesAt', 'frameBytes', 'actionsAt'],
+    words: ['left'],
+  });
+  const spansAt = i32add(get(G.packetsAt), i32(offsetOf(PACKET.FRAME_OFFSET)));
+  const parse = call(
+    PARSE_PLACE,
+    get(ROWS_AT),
+    get(G.count),
+    spansAt,
+    i32(PACKET_BYTES),
+    get(G.framesAt),
+    get(G.frameBytes),
+    setup('KEY0'),
+    setup('KEY1'),
+  );
   return {
-    locals: { parameters: 6, words: 1 },
+    locals,
     body: [
-      ...set(
-        LEFT,
-        i32left(
-          call(
-            PARSE_PLACE,
-            get(ROWS_AT),
-            get(COUNT),
-            spansAt,
-            i32(PACKET_BYTES),
-            get(FRAMES_AT),
-            get(FRAME_BYTES),
-            setup('KEY0'),
-            setup('KEY1'),
-          ),
-          i32(LEFT_SHIFT),
-        ),
-      ),
-      ...when(i32isZero(get(LEFT)), set(LEFT, callPlace(COUNT, PACKETS_AT, ACTIONS_AT))),
-      ...get(LEFT),
+      ...set(L.left, i32left(parse, i32(LEFT_SHIFT))),
+      ...when(i32isZero(get(L.left)), set(L.left, callPlace(G.count, G.packetsAt, G.actionsAt))),
+      ...get(L.left),
     ],
   };
 }
 
 function placeAllCode(): FunctionCode {
-  const [COUNT, PACKETS_AT, ACTIONS_AT] = [1, 2, 3];
-  return { locals: { parameters: 4, words: 0 }, body: callPlace(COUNT, PACKETS_AT, ACTIONS_AT) };
+  const { locals, G } = declareLocals({ given: ['rowsAt', 'count', 'packetsAt', 'actionsAt'] });
+  return { locals, body: callPlace(G.count, G.packetsAt, G.actionsAt) };
 }
 
 function judgeFromCode(): FunctionCode {
-  const [FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE] = [1, 2, 3, 4, 5];
-  const body = callJudge(FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE);
-  return { locals: { parameters: 6, words: 0 }, body };
+  const { locals, G } = declareLocals({ given: ['rowsAt', 'from', 'count', 'packetsAt', 'region', 'checksSequence'] });
+  return { locals, body: callJudge(G.from, G.count, G.packetsAt, G.region, G.checksSequence) };
 }
 
 function findAndJudgeCode(): FunctionCode {
-  const [FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE, IPV6] = [1, 2, 3, 4, 5, 6];
-  const find = drop(callFind(FROM, COUNT, REGION, IPV6));
-  const judge = callJudge(FROM, COUNT, PACKETS_AT, REGION, CHECKS_SEQUENCE);
-  return { locals: { parameters: 7, words: 0 }, body: [...find, ...judge] };
+  const { locals, G } = declareLocals({
+    given: ['rowsAt', 'from', 'count', 'packetsAt', 'region', 'checksSequence', 'hasIpv6'],
+  });
+  const find = drop(callFind(G.from, G.count, G.region, G.hasIpv6));
+  return { locals, body: [...find, ...callJudge(G.from, G.count, G.packetsAt, G.region, G.checksSequence)] };
 }
 
 const module = compileFunctions([

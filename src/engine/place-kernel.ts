@@ -18,18 +18,18 @@ import {
   broadcast,
   type Code,
   constant,
+  declareLocals,
   equal,
   type FunctionCode,
   gather,
   get,
   i32,
   i32add,
-  i32left,
+  i32bytes,
   i32lessUnsigned,
   LANES,
   lane,
   multiply,
-  numbered,
   offsetOf,
   or,
   repeat,
@@ -47,31 +47,27 @@ import { PACKET, PACKET_WORDS } from './packet.js';
 import { NO_KEY, NO_REGION, ROW } from './row.js';
 import { touchLines } from './touch.js';
 
-const LOCALS = { parameters: 8, words: 2, vectors: 16 };
 /** Given: first byte of the rows and of the one to end before, of the packets and of the actions; what homeBucketAt() and
  * partOf() go by. */
-const [FIRST, END, PACKET_AT, ACTIONS_AT, REGIONS, BUCKETS_AT, BUCKETS_PER_REGION, BUCKET_SHIFT] = [
-  0, 1, 2, 3, 4, 5, 6, 7,
-];
-const [ROW_AT, TOUCHED] = [LOCALS.parameters, LOCALS.parameters + 1];
-const V = numbered(
-  [
+const { locals, G, L, V } = declareLocals({
+  given: ['first', 'end', 'packet', 'actionsAt', 'regions', 'bucketsAt', 'bucketsPerRegion', 'bucketShift'],
+  words: ['row', 'touched'],
+  vectors: [
     ...(['protocol', 'hash', 'key', 'number', 'region', 'home', 'reason', 'hasPlace', 'seen'] as const),
     ...(['action', 'zone', 'unusual', 's0', 's1', 's2', 's3'] as const),
   ],
-  LOCALS.parameters + LOCALS.words,
-);
+});
 const SPARE = [V.s0, V.s1, V.s2, V.s3];
 
 const lanes = Array.from({ length: LANES }, (_, number) => number);
-const rows = lanes.map(number => ({ address: get(ROW_AT), offset: number * ROW_BYTES }));
-const packets = lanes.map(number => ({ address: get(PACKET_AT), offset: number * PACKET_WORDS * WORD_BYTES }));
+const rows = lanes.map(number => ({ address: get(L.row), offset: number * ROW_BYTES }));
+const packets = lanes.map(number => ({ address: get(G.packet), offset: number * PACKET_WORDS * WORD_BYTES }));
 const zero = constant(0);
 /** A word of the actions whose first words are `action`. */
 const ofAction = (word: number): Code =>
   gather(
     lanes.map(number => ({
-      address: i32add(get(ACTIONS_AT), i32left(lane(get(V.action), number), i32(2))),
+      address: i32add(get(G.actionsAt), i32bytes(lane(get(V.action), number))),
       offset: offsetOf(word),
     })),
     0,
@@ -102,12 +98,12 @@ const fourPackets: Code = [
       ),
     ),
   ),
-  ...set(V.region, shiftRight(multiply(shiftRight(get(V.hash), 16), broadcast(REGIONS)), 16)),
+  ...set(V.region, shiftRight(multiply(shiftRight(get(V.hash), 16), broadcast(G.regions)), 16)),
   ...set(V.hash, add(get(V.hash), multiply(get(V.zone), constant(ZONE_MIX)))),
   // Two shifts, since one by 32, for a single bucket, would shift by 0.
-  ...set(V.home, shiftRightBy(shiftRight(multiply(get(V.hash), constant(BUCKET_MIX)), 1), BUCKET_SHIFT)),
-  ...set(V.home, add(get(V.home), multiply(get(V.region), broadcast(BUCKETS_PER_REGION)))),
-  ...set(V.home, add(broadcast(BUCKETS_AT), shiftLeft(get(V.home), Math.log2(BUCKET_WORDS)))),
+  ...set(V.home, shiftRightBy(shiftRight(multiply(get(V.hash), constant(BUCKET_MIX)), 1), G.bucketShift)),
+  ...set(V.home, add(get(V.home), multiply(get(V.region), broadcast(G.bucketsPerRegion)))),
+  ...set(V.home, add(broadcast(G.bucketsAt), shiftLeft(get(V.home), Math.log2(BUCKET_WORDS)))),
   ...set(V.hasPlace, equal(get(V.reason), zero)),
   ...set(V.seen, or(get(V.seen), and(get(V.protocol), get(V.hasPlace)))),
   ...set(V.region, select(get(V.region), constant(NO_REGION), get(V.hasPlace))),
@@ -116,8 +112,8 @@ const fourPackets: Code = [
   ...scatter(rows, offsetOf(ROW.KEY), V.key),
   // REGION, HOME and ACTION lie behind the parser's reason.
   ...transpose(rows, offsetOf(ROW_REASON), [get(V.reason), get(V.region), get(V.home), get(V.action)], SPARE),
-  ...set(ROW_AT, i32add(get(ROW_AT), i32(LANES * ROW_BYTES))),
-  ...set(PACKET_AT, i32add(get(PACKET_AT), i32(LANES * PACKET_WORDS * WORD_BYTES))),
+  ...set(L.row, i32add(get(L.row), i32(LANES * ROW_BYTES))),
+  ...set(G.packet, i32add(get(G.packet), i32(LANES * PACKET_WORDS * WORD_BYTES))),
 ];
 /**
  * Writes ACTION, KEY, REGION and HOME of the first `count` rows, at least one, and mixes their zone into HASH; in a
@@ -126,11 +122,11 @@ const fourPackets: Code = [
  * Given as the locals say; returned is 1 when there is IPv6 among those that have a region, otherwise 0.
  */
 export const PLACE: FunctionCode = {
-  locals: LOCALS,
+  locals,
   body: [
-    ...set(ROW_AT, get(FIRST)),
-    ...repeat(fourPackets, i32lessUnsigned(get(ROW_AT), get(END))),
-    ...touchLines(ROW.HOME, { rowsAt: FIRST, row: ROW_AT, first: FIRST, end: END, touched: TOUCHED }),
+    ...set(L.row, get(G.first)),
+    ...repeat(fourPackets, i32lessUnsigned(get(L.row), get(G.end))),
+    ...touchLines(ROW.HOME, { rowsAt: G.first, row: L.row, first: G.first, end: G.end, touched: L.touched }),
     ...anyTrue(and(get(V.seen), constant(FAMILY_IPV6))),
   ],
 };

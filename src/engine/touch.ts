@@ -12,7 +12,7 @@ import {
   get,
   i32,
   i32add,
-  i32left,
+  i32bytes,
   i32lessUnsigned,
   i32load,
   i32store,
@@ -40,7 +40,7 @@ export const leaveTouched = (rowsAt: number, touched: number): Code => i32store(
 
 /** Reads the word of the table that word `place` of each row names; at least one. */
 export function touchLines(place: number, { rowsAt, first, end, row, touched }: Touching): Code {
-  const named = i32left(i32load(get(row), offsetOf(place)), i32(2));
+  const named = i32bytes(i32load(get(row), offsetOf(place)));
   return [
     ...set(row, get(first)),
     ...repeat(

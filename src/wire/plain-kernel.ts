@@ -23,6 +23,7 @@ import {
   broadcast,
   type Code,
   constant,
+  declareLocals,
   equal,
   type FunctionCode,
   get,
@@ -36,7 +37,6 @@ import {
   load,
   not,
   notEqual,
-  numbered,
   offsetOf,
   or,
   type Place,
@@ -109,30 +109,28 @@ export const IPV6: Family = {
 export const placeOf = ({ firstColumn }: Family, name: ColumnName): number =>
   columnAt(firstColumn + COLUMN_NAMES.indexOf(name)) * WORD_BYTES;
 
-// Locals of the functions. Given: first byte of the rows, that and the bytes of a column that are in use, and the secret
-// key. Words: where the four packets at hand lie in a column, counted from the rows; how many are plain so far; their rows
-// and headers.
-const LOCALS = { parameters: 4, words: 10, vectors: 31 };
-const [ROWS_AT, END, KEY0, KEY1, AT, TAKEN] = [0, 1, 2, 3, 4, 5];
-const ROW_LOCALS = [6, 7, 8, 9];
-const HEADERS = [10, 11, 12, 13];
-const V = numbered(
-  [
+/** Given: first byte of the rows, that and the bytes of a column that are in use, and the secret key. Words: where the four
+ * packets at hand lie in a column, counted from the rows; how many are plain so far; their rows and headers. */
+const { locals, G, L, V } = declareLocals({
+  given: ['rowsAt', 'end', 'key0', 'key1'],
+  words: ['at', 'taken', 'row0', 'row1', 'row2', 'row3', 'header0', 'header1', 'header2', 'header3'],
+  vectors: [
     // Words of the headers, in host order; those of IPv4 and those of both.
     ...(['word0', 'word1', 'word2', 'src0', 'src1', 'src2', 'src', 'dst0', 'dst1', 'dst2', 'dst'] as const),
     ...(['ports', 'l4Word1', 'l4Word2', 'l4Word3'] as const),
     ...(['reversed', 'protocol', 'size', 'sum', 'good', 'isUdp', 'swap', 'word'] as const),
     ...(['v0', 'v1', 'v2', 'v3', 'spare0', 'spare1', 'spare2', 'spare3'] as const),
   ],
-  LOCALS.parameters + LOCALS.words,
-);
+});
+const ROW_LOCALS = [L.row0, L.row1, L.row2, L.row3];
+const HEADERS = [L.header0, L.header1, L.header2, L.header3];
 const SPARE = [V.spare0, V.spare1, V.spare2, V.spare3];
 
 type Column = (name: ColumnName) => Code;
 const columnOf =
   (family: Family): Column =>
   name =>
-    load(get(AT), placeOf(family, name));
+    load(get(L.at), placeOf(family, name));
 
 const lowHalf = (word: Code): Code => and(word, constant(0xffff));
 const highHalf = (word: Code): Code => shiftRight(word, 16);
@@ -162,8 +160,8 @@ const absorb = (word: Code): Code => [
   ...set(V.v0, xor(get(V.v0), get(V.word))),
 ];
 const hash = (words: readonly Code[]): Code => [
-  ...set(V.v0, broadcast(KEY0)),
-  ...set(V.v1, broadcast(KEY1)),
+  ...set(V.v0, broadcast(G.key0)),
+  ...set(V.v1, broadcast(G.key1)),
   ...set(V.v2, xor(get(V.v0), constant(HALF_SIP_HASH.V2))),
   ...set(V.v3, xor(get(V.v1), constant(HALF_SIP_HASH.V3))),
   ...words.flatMap(absorb),
@@ -294,7 +292,7 @@ function writeFacts(family: Family, column: Column, rows: readonly Place[]): Cod
 function readHeaders(family: Family, column: Column): Code {
   const places = HEADERS.map(address => ({ address: get(address), offset: 0 }));
   const headers = HEADERS.flatMap((local, lane) =>
-    set(local, i32load(get(AT), placeOf(family, 'HEADER') + lane * WORD_BYTES)),
+    set(local, i32load(get(L.at), placeOf(family, 'HEADER') + lane * WORD_BYTES)),
   );
   const block = (number: number, targets: readonly number[]): Code =>
     turn(places, number * VECTOR_BYTES, targets, SPARE);
@@ -323,7 +321,7 @@ function createKernel(family: Family): FunctionCode {
     isInPlace ? { address: get(ROW_LOCALS[0]), offset: lane * ROW_BYTES } : { address: get(local), offset: 0 },
   );
   const rowColumn = placeOf(family, 'ROW');
-  const findRows = ROW_LOCALS.flatMap((local, lane) => set(local, i32load(get(AT), rowColumn + lane * WORD_BYTES)));
+  const findRows = ROW_LOCALS.flatMap((local, lane) => set(local, i32load(get(L.at), rowColumn + lane * WORD_BYTES)));
   const nextRows = set(ROW_LOCALS[0], i32add(get(ROW_LOCALS[0]), i32(LANES * ROW_BYTES)));
   const fourPackets = [
     ...readHeaders(family, column),
@@ -335,17 +333,17 @@ function createKernel(family: Family): FunctionCode {
     ...hashKeys(family),
     ...(isInPlace ? [] : findRows),
     ...writeFacts(family, column, rows),
-    ...set(TAKEN, i32add(get(TAKEN), i32bitCount(signs(get(V.good))))),
+    ...set(L.taken, i32add(get(L.taken), i32bitCount(signs(get(V.good))))),
     ...(isInPlace ? nextRows : []),
-    ...set(AT, i32add(get(AT), i32(VECTOR_BYTES))),
+    ...set(L.at, i32add(get(L.at), i32(VECTOR_BYTES))),
   ];
   const body = [
-    ...set(AT, get(ROWS_AT)),
-    ...set(ROW_LOCALS[0], get(ROWS_AT)),
-    ...repeat(fourPackets, i32lessUnsigned(get(AT), get(END))),
-    ...get(TAKEN),
+    ...set(L.at, get(G.rowsAt)),
+    ...set(ROW_LOCALS[0], get(G.rowsAt)),
+    ...repeat(fourPackets, i32lessUnsigned(get(L.at), get(G.end))),
+    ...get(L.taken),
   ];
-  return { locals: LOCALS, body };
+  return { locals, body };
 }
 
 /**

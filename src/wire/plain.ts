@@ -19,36 +19,36 @@ import {
   broadcast,
   type Code,
   call,
+  declareLocals,
   type FunctionCode,
   get,
   i32,
   i32add,
   i32and,
-  i32left,
+  i32bytes,
   i32right,
   i32subtract,
   LANES,
   load,
-  numbered,
   select,
   set,
   store,
-  WORD_BYTES,
   when,
   words,
 } from './wasm.js';
 
 export { prepareScan, SPAN } from './scan-kernel.js';
 
-const LOCALS = { parameters: 8, words: 7, vectors: 2 };
 /** Given: first byte of the rows, how many packets; first byte of the first span, bytes from one to the next; first byte
  * of the frame memory, its bytes; the secret key. */
-const G = numbered(['rowsAt', 'count', 'spansAt', 'spanBytes', 'framesAt', 'frameBytes', 'key0', 'key1'] as const, 0);
-const L = numbered(['families', 'taken', 'left', 'last', 'lanes', 'spareRow', 'noBytes'] as const, LOCALS.parameters);
-const V = numbered(['isBehind', 'word'] as const, LOCALS.parameters + LOCALS.words);
+const { locals, G, L, V } = declareLocals({
+  given: ['rowsAt', 'count', 'spansAt', 'spanBytes', 'framesAt', 'frameBytes', 'key0', 'key1'],
+  words: ['families', 'taken', 'left', 'last', 'lanes', 'spareRow', 'noBytes'],
+  vectors: ['isBehind', 'word'],
+});
 
 /** First byte behind so many words of a column, counted from the rows. */
-const behind = (count: Code): Code => i32add(get(G.rowsAt), i32left(count, i32(Math.log2(WORD_BYTES))));
+const behind = (count: Code): Code => i32add(get(G.rowsAt), i32bytes(count));
 
 /** Puts `value` into the words of the last vector of a column that are behind the last packet. */
 const fill = (family: Family, column: 'ROW' | 'BYTES', value: number): Code =>
@@ -83,7 +83,7 @@ const [SCAN_PLACE, IPV4_PLACE, IPV6_PLACE] = [0, 1, 2];
  * are read. Returned is how many frames are left to parseFrame().
  */
 const PARSE: FunctionCode = {
-  locals: LOCALS,
+  locals,
   body: [
     ...set(
       L.families,

@@ -20,6 +20,7 @@ import {
   and,
   type Code,
   constant,
+  declareLocals,
   either,
   type FunctionCode,
   get,
@@ -42,7 +43,6 @@ import {
   i32subtract,
   lane,
   load,
-  numbered,
   offsetOf,
   repeat,
   set,
@@ -89,18 +89,16 @@ export function prepareScan(rows: Int32Array): void {
 export const IPV4_COUNT = 0xff;
 export const IPV6_COUNT_SHIFT = 8;
 
-const LOCALS = { parameters: 6, words: 14, vectors: 2 };
 /** Given: first byte of the rows, that and the bytes of a column that are in use; first span, bytes from one to the next;
  * first byte of the frame memory, its bytes. */
-const G = numbered(['rowsAt', 'end', 'span', 'spanBytes', 'framesAt', 'frameBytes'] as const, 0);
-const L = numbered(
-  [
+const { locals, G, L, V } = declareLocals({
+  given: ['rowsAt', 'end', 'span', 'spanBytes', 'framesAt', 'frameBytes'],
+  words: [
     ...(['at', 'row', 'ipv4', 'ipv6At', 'start', 'known', 'l3', 'size', 'stop'] as const),
     ...(['address', 'length', 'sum', 'isInside', 'isIpv4'] as const),
   ],
-  LOCALS.parameters,
-);
-const V = numbered(['sums', 'halves'] as const, LOCALS.parameters + LOCALS.words);
+  vectors: ['sums', 'halves'],
+});
 
 const inSpan = (word: number): Code => i32load(get(G.span), offsetOf(word));
 const hasBits = (bits: number): Code => i32and(get(L.known), i32(bits));
@@ -217,7 +215,7 @@ const onePacket: Code = [
  * @returns how many packets are IPv4, and shifted to the left how many are IPv6
  */
 export const SCAN: FunctionCode = {
-  locals: LOCALS,
+  locals,
   body: [
     ...set(L.at, get(G.rowsAt)),
     ...set(L.row, get(G.rowsAt)),

@@ -121,6 +121,8 @@ export const f64store = (address: Code, offset: number, value: Code): Code => [
 // Vectors of four words.
 export const LANES = 4;
 export const WORD_BYTES = 4;
+/** Bytes that so many words take. */
+export const i32bytes = (words: Code): Code => i32left(words, i32(Math.log2(WORD_BYTES)));
 export const VECTOR_BYTES = LANES * WORD_BYTES;
 /** Bytes from the start of a row to one of its words. */
 export const offsetOf = (word: number): number => word * WORD_BYTES;
@@ -367,12 +369,40 @@ const text = (value: string): Code => list([...new TextEncoder().encode(value)].
 const section = (id: number, content: Code): Code => [id, ...unsigned(content.length), ...content];
 
 /** How many locals a function has, which are numbered in this order. */
-export interface Locals {
+interface Locals {
   /** Words that are given. */
   readonly parameters: number;
   readonly words: number;
-  readonly doubles?: number;
-  readonly vectors?: number;
+  readonly doubles: number;
+  readonly vectors: number;
+}
+
+type Names<Name extends string> = Readonly<Record<Name, number>>;
+
+/**
+ * Gives the locals of a function their numbers: `G` of the words that are given, `L` of further words, `D` of doubles and `V`
+ * of vectors.
+ */
+export function declareLocals<
+  Given extends string,
+  Word extends string = never,
+  Double extends string = never,
+  Vector extends string = never,
+>(names: {
+  readonly given: readonly Given[];
+  readonly words?: readonly Word[];
+  readonly doubles?: readonly Double[];
+  readonly vectors?: readonly Vector[];
+}): { locals: Locals; G: Names<Given>; L: Names<Word>; D: Names<Double>; V: Names<Vector> } {
+  const { given, words = [], doubles = [], vectors = [] } = names;
+  const firstDouble = given.length + words.length;
+  return {
+    locals: { parameters: given.length, words: words.length, doubles: doubles.length, vectors: vectors.length },
+    G: numbered(given, 0),
+    L: numbered(words, given.length),
+    D: numbered(doubles, firstDouble),
+    V: numbered(vectors, firstDouble + doubles.length),
+  };
 }
 
 /** A function that returns a word. */
@@ -392,7 +422,7 @@ export function compileFunctions(functions: readonly FunctionCode[]): WasmModule
   if (typeof WebAssembly === 'undefined') throw new Error('flowshard needs WebAssembly, which --jitless switches off');
   const types = functions.map(({ locals }): Code => [0x60, ...repeated(locals.parameters, [I32]), ...list([[I32]])]);
   const memory: Code = [...text('shared'), ...text('memory'), 0x02, SHARED, ...unsigned(0), ...unsigned(MAX_PAGES)];
-  const codes = functions.map(({ locals: { words, doubles = 0, vectors = 0 }, body }) => {
+  const codes = functions.map(({ locals: { words, doubles, vectors }, body }) => {
     const groups = [
       [...unsigned(words), I32],
       [...unsigned(doubles), F64],
