@@ -2,24 +2,15 @@
  * How many connections have not ended, by protocol and TCP state: a walk over the table as a dump is one, that only looks.
  * engine/statistics has counts that are kept, which cost less and count what has ended as well.
  *
- * Imports engine/, track/, sharedarraybuffer-hashmap. Imported by cli/.
+ * Imports dump, engine/, track/, wire/facts, sharedarraybuffer-hashmap. Imported by cli/.
  */
 import type { Tracker } from '../engine/tracker.js';
-import {
-  isLive,
-  lockRegion,
-  NONE,
-  nextRecordLocked,
-  recordAt,
-  unlockRegion,
-} from '../sharedarraybuffer-hashmap/index.js';
+import { NONE, recordAt } from '../sharedarraybuffer-hashmap/index.js';
 import { CONN, protocolOf } from '../track/connection.js';
 import { isExpired } from '../track/expiry.js';
 import { laterTcpState, TCP_STATES } from '../track/tcp.js';
 import { IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
-
-/** Records looked at under one lock. */
-const LOOK_RECORDS = 1024;
+import { lookAtSome } from './dump.js';
 
 export interface LiveCounts {
   /** Connections by the number of their IP protocol. */
@@ -33,24 +24,22 @@ export interface LiveCounts {
  * @param tracker the calling thread's own
  * @throws Error when a region stays locked for two seconds
  */
-export function countLive({ map, words, doubles, owner }: Tracker, nowMs: number): LiveCounts {
+export function countLive(tracker: Tracker, nowMs: number): LiveCounts {
+  const { map, words, doubles } = tracker;
   const protocols = new Float64Array(PROTOCOL_MASK + 1);
   const tcpStates = new Float64Array(TCP_STATES.length);
+  const count = (record: number): boolean => {
+    const at = recordAt(map, record);
+    if (isExpired(doubles, at, nowMs)) return true;
+    const protocol = protocolOf(words[at + CONN.KEY]);
+    protocols[protocol]++;
+    if (protocol === IPPROTO.TCP) tcpStates[laterTcpState(words, at)]++;
+    return true;
+  };
   for (let region = 0; region < map.regions; region++) {
     let last: number = NONE;
     do {
-      if (!lockRegion(map, region, owner)) throw new Error(`region ${region} of the table stays locked`);
-      const end = (last === NONE ? region * map.recordsPerRegion : last) + LOOK_RECORDS;
-      do {
-        last = nextRecordLocked(map, region, last, LOOK_RECORDS);
-        if (last === NONE || !isLive(map, last)) continue;
-        const at = recordAt(map, last);
-        if (isExpired(doubles, at, nowMs)) continue;
-        const protocol = protocolOf(words[at + CONN.KEY]);
-        protocols[protocol]++;
-        if (protocol === IPPROTO.TCP) tcpStates[laterTcpState(words, at)]++;
-      } while (last !== NONE && last < end);
-      unlockRegion(map, region);
+      last = lookAtSome(tracker, region, last, count);
     } while (last !== NONE);
   }
   return { protocols, tcpStates };

@@ -67,22 +67,42 @@ function lock({ map, owner }: Tracker, region: number): void {
   if (!lockRegion(map, region, owner)) throw new Error(`region ${region} of the table stays locked`);
 }
 
-/** Goes by the numbers of the records. */
+/**
+ * Looks at some more records of a region under one lock, by their numbers.
+ * @param last the record that was looked at last, NONE to begin
+ * @param visitLocked is given each live one; false says that it is enough for now
+ * @returns the record to go on behind, NONE at the end
+ * @throws Error when the region stays locked for two seconds
+ */
+export function lookAtSome(
+  tracker: Tracker,
+  region: number,
+  last: number,
+  visitLocked: (record: number) => boolean,
+): number {
+  const { map } = tracker;
+  const before = last === NONE ? region * map.recordsPerRegion : last;
+  let record = last;
+  let looked = 0;
+  let isMore = true;
+  lock(tracker, region);
+  do {
+    record = nextRecordLocked(map, region, record, LOOK_RECORDS - looked);
+    looked = record - before;
+    if (record !== NONE && isLive(map, record)) isMore = visitLocked(record);
+  } while (record !== NONE && looked < LOOK_RECORDS && isMore);
+  unlockRegion(map, region);
+  return record;
+}
+
 function walkRegion(tracker: Tracker, filter: CompiledFilter, region: number): Step {
   const { map } = tracker;
   let last: number = NONE;
   return entries => {
-    const before = last === NONE ? region * map.recordsPerRegion : last;
-    let looked = 0;
-    lock(tracker, region);
-    do {
-      last = nextRecordLocked(map, region, last, LOOK_RECORDS - looked);
-      looked = last - before;
-      if (last !== NONE && isLive(map, last) && matchesLocked(filter, map, recordAt(map, last))) {
-        entries.push(readEntryLocked(map, last));
-      }
-    } while (last !== NONE && looked < LOOK_RECORDS && entries.length < COPY_RECORDS);
-    unlockRegion(map, region);
+    last = lookAtSome(tracker, region, last, record => {
+      if (matchesLocked(filter, map, recordAt(map, record))) entries.push(readEntryLocked(map, record));
+      return entries.length < COPY_RECORDS;
+    });
     return last !== NONE;
   };
 }

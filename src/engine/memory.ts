@@ -170,14 +170,15 @@ export function createMemory(options: MemoryOptions): EngineMemory {
     annexWords: ANNEX_WORDS,
     regionUserWords: REGION_USER_WORDS,
   };
-  const bytes = mapBytes(table) + TIMEOUT_BYTES + ACTION_BYTES + options.threads * ROWS_BYTES;
+  const timeoutsAt = mapBytes(table);
+  const bytes = timeoutsAt + TIMEOUT_BYTES + ACTION_BYTES + options.threads * ROWS_BYTES;
   if (bytes > MAX_MEMORY) throw new RangeError(`the table would take ${bytes} bytes, the most is ${MAX_MEMORY}`);
   const wasm = createWasmMemory(bytes);
   const words = COUNTERS_AT + options.threads * (COUNTER_ROW + 2 * HISTOGRAM_ROW) * 2;
   const memory = viewOf(
     wasm,
     createMap(table, wasm.buffer),
-    mapBytes(table),
+    timeoutsAt,
     createExpectations(options.maxExpectations),
     new SharedArrayBuffer(words * 4),
     options.threads,

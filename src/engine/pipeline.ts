@@ -121,7 +121,6 @@ export class Pipeline implements FlowContext {
   /** Goes over to other memory, such as the next batch's. */
   use(memory: EnginePackets): void {
     this.#memory = memory;
-    this.#tracker.frames = memory.frames;
   }
 
   defineAction(spec: CtSpec): number {
@@ -207,7 +206,6 @@ export class Pipeline implements FlowContext {
   run(first: number, count: number): void {
     const { packets } = this.#memory;
     const { reassembly } = this.#tracker;
-    this.#tracker.frames = this.#memory.frames;
     for (let packet = first * PACKET_WORDS; packet < (first + count) * PACKET_WORDS; packet += PACKET_WORDS) {
       this.#inPort = packets[packet + ACTION];
       if (reassembly !== undefined) reassembly.cause = packets[packet + PACKET.COOKIE];

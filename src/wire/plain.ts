@@ -43,8 +43,8 @@ export { prepareScan, SPAN } from './scan-kernel.js';
  * of the frame memory, its bytes; the secret key. */
 const { locals, G, L, V } = declareLocals({
   given: ['rowsAt', 'count', 'spansAt', 'spanBytes', 'framesAt', 'frameBytes', 'key0', 'key1'],
-  words: ['families', 'taken', 'left', 'last', 'lanes', 'spareRow', 'noBytes'],
-  vectors: ['isBehind', 'word'],
+  words: ['families', 'taken', 'left', 'whole', 'last', 'lanes', 'spareRow', 'noBytes'],
+  vectors: ['isBehind'],
 });
 
 /** First byte behind so many words of a column, counted from the rows. */
@@ -61,8 +61,9 @@ const fill = (family: Family, column: 'ROW' | 'BYTES', value: number): Code =>
 /** Vectors are whole: what is behind the last packet of a family is not plain, and its row is one that nobody reads. */
 function read(family: Family, place: number): Code {
   return [
-    ...set(L.last, behind(i32and(i32subtract(get(L.left), i32(1)), i32(-LANES)))),
-    ...set(L.lanes, i32subtract(get(L.left), i32and(i32subtract(get(L.left), i32(1)), i32(-LANES)))),
+    ...set(L.whole, i32and(i32subtract(get(L.left), i32(1)), i32(-LANES))),
+    ...set(L.last, behind(get(L.whole))),
+    ...set(L.lanes, i32subtract(get(L.left), get(L.whole))),
     ...set(V.isBehind, atLeast(words(0, 1, 2, 3), broadcast(L.lanes))),
     ...(family === IPV6 ? fill(family, 'ROW', L.spareRow) : []),
     ...fill(family, 'BYTES', L.noBytes),

@@ -97,7 +97,7 @@ const { locals, G, L, V } = declareLocals({
     ...(['at', 'row', 'ipv4', 'ipv6At', 'start', 'known', 'l3', 'size', 'stop'] as const),
     ...(['address', 'length', 'sum', 'isInside', 'isIpv4'] as const),
   ],
-  vectors: ['sums', 'halves'],
+  vectors: ['sums'],
 });
 
 const inSpan = (word: number): Code => i32load(get(G.span), offsetOf(word));
