@@ -20,6 +20,13 @@ import { MAX_BATCH } from '../src/wire/rows.js';
 const IDLE_MS = 1000;
 /** The same while fragments wait for room in the ring through which they come back. */
 const RELEASING_MS = 5;
+/**
+ * Packets that are judged, if they are there, before their verdicts are handed back. The counts of a ring go from one
+ * processor to the other and wait for all that was written before them: some 0.5 µs for both, of 64 packets 8 ns each, and
+ * more when the other side is looking around for them meanwhile. With 256 a packet through a full ring takes 58 ns
+ * instead of 80 (AMD EPYC, Node 20), 512 are no better.
+ */
+const TURN_PACKETS = 4 * MAX_BATCH;
 
 /** The flow rules of the shard, if it has any; their actions are defined already, in the order in which they come. */
 function pipelineOf(task: ShardTask, tracker: Tracker, ring: Ring): Pipeline | undefined {
@@ -51,13 +58,16 @@ export default function runShard(task: ShardTask): void {
       waitForProduced(ring, done, isReleasing(tracker) ? RELEASING_MS : IDLE_MS);
       continue;
     }
-    const first = done & (ring.capacity - 1);
-    const count = Math.min(waiting, MAX_BATCH, ring.capacity - first);
-    const startedMs = latency === undefined ? 0 : performance.now();
-    if (pipeline !== undefined) pipeline.run(first, count);
-    else processPackets(tracker, ring, first, count);
-    if (latency !== undefined) recordDuration(latency, performance.now() - startedMs);
-    done = (done + count) | 0;
+    const stop = (done + Math.min(waiting, TURN_PACKETS)) | 0;
+    while (done !== stop) {
+      const first = done & (ring.capacity - 1);
+      const count = Math.min((stop - done) | 0, MAX_BATCH, ring.capacity - first);
+      const startedMs = latency === undefined ? 0 : performance.now();
+      if (pipeline !== undefined) pipeline.run(first, count);
+      else processPackets(tracker, ring, first, count);
+      if (latency !== undefined) recordDuration(latency, performance.now() - startedMs);
+      done = (done + count) | 0;
+    }
     publishProcessed(ring, done);
   }
 }

@@ -45,7 +45,7 @@ export function createLane(handle: RingHandle): Lane {
 export function reserveFrame(lane: Lane, length: number): number {
   const { framesAt, frameBytes } = lane.ring;
   if (!hasSlot(lane)) return -1;
-  const size = Math.ceil((length + FRAME_TAIL) / FRAME_ALIGN) * FRAME_ALIGN;
+  const size = (length + FRAME_TAIL + FRAME_ALIGN - 1) & -FRAME_ALIGN;
   const end = framesAt + frameBytes;
   const isWrapped = lane.head + size > end;
   const taken = size + (isWrapped ? end - lane.head : 0);
