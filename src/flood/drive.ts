@@ -50,6 +50,8 @@ export class Drive {
   attended = 0;
   /** Times that there was no room for a packet until the shards had judged some. */
   stalls = 0;
+  /** Milliseconds of wall clock that it waited for that. */
+  stalledMs = 0;
   /** A sum over the verdicts of all packets in their order, those of the sessions included. */
   verdicts = 0;
   /** Milliseconds of wall clock and of the packets' clock since the flood began. */
@@ -94,6 +96,7 @@ export class Drive {
     await this.#settle();
     this.attended = 0;
     this.stalls = 0;
+    this.stalledMs = 0;
     this.verdicts = 0;
   }
 
@@ -195,8 +198,10 @@ export class Drive {
   }
 
   #makeRoom(): void {
-    this.stalls++;
+    const sinceMs = performance.now();
     this.#awaitVerdict();
+    this.stalls++;
+    this.stalledMs += performance.now() - sinceMs;
   }
 
   /** Waits until at least one verdict is collected. */

@@ -62,6 +62,8 @@ export interface FloodReport {
   readonly verdicts: string;
   /** Times that the flood had to wait because a ring was full; in virtual time with one shard the batch that is judged. */
   readonly stalls: number;
+  /** Seconds of wall time that it waited. */
+  readonly stalledSeconds: number;
   readonly created: number;
   /** New connections refused, and why. */
   readonly refused: number;

@@ -197,7 +197,7 @@ export class FloodRun {
 
   #report(start: Usage, end: Usage): FloodReport {
     const { kind, seed, shards, clock, profile, maxConnections, established, tracksTop } = this.#options;
-    const { clockMs, tookMs, judge, flooded, attended, verdicts, stalls } = this.#drive;
+    const { clockMs, tookMs, judge, flooded, attended, verdicts, stalls, stalledMs } = this.#drive;
     const counters = this.#flooded.counters();
     const counted = new Progressed(this.#before, counters);
     const refusals = counted.refusals();
@@ -218,6 +218,7 @@ export class FloodRun {
       establishedPackets: attended,
       verdicts: (verdicts >>> 0).toString(16).padStart(8, '0'),
       stalls,
+      stalledSeconds: stalledMs / 1000,
       created: counted.event('created'),
       refused: refusals.total,
       refusedBy: refusals.by,

@@ -155,10 +155,19 @@ export function createTemplate(options: TemplateOptions): Template {
   };
 }
 
-/** Copies the template to `at`, word by word: what it costs to make a subarray for set() is more than the copy. */
+/**
+ * Copies the template to `at`, four words at a time: what it costs to make a subarray for set() is more than the copy, and
+ * a loop over single words takes twice as long.
+ */
 export function copyTemplate(view: DataView, at: number, template: Template): void {
   const { view: from, length } = template;
   let offset = 0;
+  for (; offset + 16 <= length; offset += 16) {
+    view.setInt32(at + offset, from.getInt32(offset, true), true);
+    view.setInt32(at + offset + 4, from.getInt32(offset + 4, true), true);
+    view.setInt32(at + offset + 8, from.getInt32(offset + 8, true), true);
+    view.setInt32(at + offset + 12, from.getInt32(offset + 12, true), true);
+  }
   for (; offset + 4 <= length; offset += 4) view.setInt32(at + offset, from.getInt32(offset, true), true);
   for (; offset < length; offset++) view.setUint8(at + offset, from.getUint8(offset));
 }
