@@ -37,6 +37,8 @@ const MAX_ZONE = 0xffff;
 const RING_PACKETS = 4096;
 /** For the frames that are copied although there is an arena: a few at the beginning, and very long ones. */
 const COPIED_BYTES = 1 << 20;
+/** What is read before there is an arena: enough to see what the capture is. Its frames are copied. */
+const HEAD_BYTES = 4096;
 
 /** The options as commander gives them; `no-…` options are true unless they are there. */
 interface ReplayFlags extends ZoneFlags {
@@ -109,7 +111,8 @@ addZoneOptions(replayCommand);
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
   const flows = flags.flows === undefined ? undefined : readFlowRules(flags.flows, file);
   const log = createLogger(flags.logLevel);
-  const reader = CaptureReader.open(file, { polled: true });
+  const hasArena = flows === undefined;
+  const reader = CaptureReader.open(file, { polled: true, ...(hasArena ? { chunkBytes: HEAD_BYTES } : {}) });
   try {
     log.info({ file, interfaces: reader.interfaces }, 'capture opened');
     const engine = await openEngine(flags, flows);

@@ -2,18 +2,19 @@
  * The engine with workers: opening, feeding, asking and closing. Shards and the sweeper are one long task each in a
  * Piscina pool; packets and verdicts travel through shared memory, the pool only starts, stops and reports failures.
  *
- * Imports the other files of engine/, piscina. Imported by the public API and cli/.
+ * Imports the other files of engine/, piscina, sharedarraybuffer-hashmap. Imported by the public API and cli/.
  */
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { touchMap } from '../sharedarraybuffer-hashmap/index.js';
 import { CT } from '../track/state.js';
 import type { WasmMemory } from '../wire/wasm.js';
 import type { CtAction } from './action.js';
 import type { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
 import { createHistograms, type Quantiles, readHistograms } from './histogram.js';
-import { CONTROL, createMemory, type EngineMemory, handleOf, type MemoryHandle } from './memory.js';
+import { CONTROL, type EngineMemory, handleOf, type MemoryHandle, reserveMemory } from './memory.js';
 import {
   type EmergencyListener,
   type EngineOptions,
@@ -129,7 +130,7 @@ export class Engine {
 
   private constructor(options: ResolvedOptions) {
     this.shards = options.shards;
-    this.memory = createMemory(memoryOptions(options, FIRST_SHARD_OWNER - 1));
+    this.memory = reserveMemory(memoryOptions(options, FIRST_SHARD_OWNER - 1));
     applyProfile(this.memory, options.profile);
     this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
@@ -139,12 +140,14 @@ export class Engine {
     this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1], arenaAt);
     this.fragmentMemory = rings.map(() => createReassemblyMemory(this.memory.wasm, options.fragmentBytes));
     this.released = new ReleasedPackets(this.fragmentMemory);
-    const threads = options.shards + 1;
-    this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
-    const memory = handleOf(this.memory);
     const flows = this.#defineFlows(options.flows);
     this.#latency = options.measuresLatency ? createHistograms(options.shards) : undefined;
     this.#top = options.tracksTop ? createTopMemory(options.shards) : undefined;
+    // From here on nothing throws that would leave threads behind. They load their modules while pages are touched.
+    const threads = options.shards + 1;
+    this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
+    touchMap(this.memory.map);
+    const memory = handleOf(this.memory);
     rings.forEach((ring, shard) => {
       const latency = this.#latency && { buffer: this.#latency, row: shard };
       const top = this.#top && { buffer: this.#top, row: shard };

@@ -8,7 +8,7 @@
 
 import { createExpectations } from '../alg/expectation.js';
 import { createUsedPorts } from '../nat/used-ports.js';
-import { attachMap, createMap, mapBytes, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
+import { attachMap, createMap, mapBytes, type SharedMap, touchMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX_WORDS, CONN_WORDS } from '../track/connection.js';
 import { defaultTimeoutsMs, MAX_TIMEOUT_POLICIES, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
 import { ROWS_BYTES } from '../wire/rows.js';
@@ -162,6 +162,16 @@ export function rowsAt({ timeoutsAt }: EngineMemory, owner: number): number {
 
 /** @throws RangeError when a size is out of range or the memory is not to be had */
 export function createMemory(options: MemoryOptions): EngineMemory {
+  const memory = reserveMemory(options);
+  touchMap(memory.map);
+  return memory;
+}
+
+/**
+ * The same, whose map is still to be touched (touchMap()), before anybody uses it.
+ * @throws RangeError when a size is out of range or the memory is not to be had
+ */
+export function reserveMemory(options: MemoryOptions): EngineMemory {
   const table = {
     regions: options.regions,
     recordsPerRegion: shareOf(options.maxConnections, options.regions),

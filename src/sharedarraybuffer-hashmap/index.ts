@@ -32,6 +32,7 @@ export {
   regionAt,
   regionOfRecord,
   type SharedMap,
+  touchMap,
 } from './map.js';
 export { rebuildLocked } from './repair.js';
 export {

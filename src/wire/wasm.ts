@@ -8,8 +8,11 @@
  * Imports nothing. Imported by the other files of wire/ and engine/ that are kernels or have to do with their memory.
  */
 
-/** Bytes of instructions. */
-export type Code = readonly number[];
+/**
+ * Bytes of instructions; those of the expressions in it as they are, in one piece each, so that nothing is copied before
+ * the module is put together (30 times as fast as flat lists).
+ */
+export type Code = readonly (number | Code)[];
 
 /** What Node knows of WebAssembly and its type declarations do not. A memory can be posted to other threads. */
 export interface WasmMemory {
@@ -35,36 +38,36 @@ declare const WebAssembly: {
 };
 
 /** An unsigned number as LEB128: seven bits per byte, the least significant first. */
-function unsigned(value: number): Code {
+function unsigned(value: number): number[] {
   return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
 }
 
 /** A signed number as LEB128. */
-function signed(value: number): Code {
+function signed(value: number): number[] {
   return value >= -0x40 && value < 0x40 ? [value & 0x7f] : [(value & 0x7f) | 0x80, ...signed(value >> 7)];
 }
 
 // Locals and control.
-export const get = (local: number): Code => [0x20, ...unsigned(local)];
-export const set = (local: number, value: Code): Code => [...value, 0x21, ...unsigned(local)];
+export const get = (local: number): Code => [0x20, unsigned(local)];
+export const set = (local: number, value: Code): Code => [value, 0x21, unsigned(local)];
 const NO_RESULT = 0x40;
 /** Does `body` at least once, and again as long as `condition` then holds. */
-export const repeat = (body: Code, condition: Code): Code => [0x03, NO_RESULT, ...body, ...condition, 0x0d, 0x00, 0x0b];
+export const repeat = (body: Code, condition: Code): Code => [0x03, NO_RESULT, body, condition, 0x0d, 0x00, 0x0b];
 /** The same; a leaveIf() that stands in `body` itself, not in a when() there, ends it. */
-export const repeatOrLeave = (body: Code, condition: Code): Code => [0x02, NO_RESULT, ...repeat(body, condition), 0x0b];
+export const repeatOrLeave = (body: Code, condition: Code): Code => [0x02, NO_RESULT, repeat(body, condition), 0x0b];
 /** Calls the function at a place in the list of its module. */
-export const call = (place: number, ...given: readonly Code[]): Code => [...given.flat(), 0x10, ...unsigned(place)];
+export const call = (place: number, ...given: readonly Code[]): Code => [given, 0x10, unsigned(place)];
 /** Forgets a value. */
-export const drop = (value: Code): Code => [...value, 0x1a];
-export const leaveIf = (condition: Code): Code => [...condition, 0x0d, 0x01];
-export const when = (condition: Code, body: Code): Code => [...condition, 0x04, NO_RESULT, ...body, 0x0b];
+export const drop = (value: Code): Code => [value, 0x1a];
+export const leaveIf = (condition: Code): Code => [condition, 0x0d, 0x01];
+export const when = (condition: Code, body: Code): Code => [condition, 0x04, NO_RESULT, body, 0x0b];
 export const either = (condition: Code, body: Code, otherwise: Code): Code => [
-  ...condition,
+  condition,
   0x04,
   NO_RESULT,
-  ...body,
+  body,
   0x05,
-  ...otherwise,
+  otherwise,
   0x0b,
 ];
 /** Numbers for so many names, from the first one on: locals, or whatever else is counted. */
@@ -73,10 +76,10 @@ export const numbered = <Name extends string>(names: readonly Name[], first: num
 
 const plain =
   (instruction: number) =>
-  (...operands: readonly Code[]): Code => [...operands.flat(), instruction];
+  (...operands: readonly Code[]): Code => [operands, instruction];
 
 // Words.
-export const i32 = (value: number): Code => [0x41, ...signed(value)];
+export const i32 = (value: number): Code => [0x41, signed(value)];
 export const i32isZero = plain(0x45);
 /** 1 when it is true, otherwise 0. */
 export const i32equal = plain(0x46);
@@ -102,20 +105,20 @@ export const i32and = folded(0x71);
 export const i32or = folded(0x72);
 export const i32xor = folded(0x73);
 /** The first where the condition is not 0, otherwise the second; both are worked out. */
-export const i32choose = (a: Code, b: Code, condition: Code): Code => [...a, ...b, ...condition, 0x1b];
+export const i32choose = (a: Code, b: Code, condition: Code): Code => [a, b, condition, 0x1b];
 
 // Doubles.
 export const f64less = plain(0x63);
 export const f64add = plain(0xa0);
 export const f64greatest = plain(0xa5);
 const DOUBLE_ALIGNED = 3;
-export const f64load = (address: Code, offset: number): Code => [...address, 0x2b, DOUBLE_ALIGNED, ...unsigned(offset)];
+export const f64load = (address: Code, offset: number): Code => [address, 0x2b, DOUBLE_ALIGNED, unsigned(offset)];
 export const f64store = (address: Code, offset: number, value: Code): Code => [
-  ...address,
-  ...value,
+  address,
+  value,
   0x39,
   DOUBLE_ALIGNED,
-  ...unsigned(offset),
+  unsigned(offset),
 ];
 
 // Vectors of four words.
@@ -128,7 +131,7 @@ export const VECTOR_BYTES = LANES * WORD_BYTES;
 export const offsetOf = (word: number): number => word * WORD_BYTES;
 const simd =
   (instruction: number) =>
-  (...operands: readonly Code[]): Code => [...operands.flat(), 0xfd, ...unsigned(instruction)];
+  (...operands: readonly Code[]): Code => [operands, 0xfd, unsigned(instruction)];
 const and2 = simd(0x4e);
 export const and = (...all: readonly Code[]): Code => all.reduce((a, b) => and2(a, b));
 export const or = simd(0x50);
@@ -169,8 +172,8 @@ export const shiftRightBy = (word: Code, local: number): Code => simd(0xad)(word
 
 /** Words of two vectors: the first has words 0 to 3, the second 4 to 7. */
 const pick = (a: Code, b: Code, words: readonly number[]): Code => [
-  ...a,
-  ...b,
+  a,
+  b,
   0xfd,
   0x0d,
   ...words.flatMap(word => [0, 1, 2, 3].map(byte => word * WORD_BYTES + byte)),
@@ -186,28 +189,28 @@ export function rotate(word: number, bits: number): Code {
 }
 
 const WORD_ALIGNED = 2;
-export const i32load = (address: Code, offset: number): Code => [...address, 0x28, WORD_ALIGNED, ...unsigned(offset)];
+export const i32load = (address: Code, offset: number): Code => [address, 0x28, WORD_ALIGNED, unsigned(offset)];
 export const i32store = (address: Code, offset: number, value: Code): Code => [
-  ...address,
-  ...value,
+  address,
+  value,
   0x36,
   WORD_ALIGNED,
-  ...unsigned(offset),
+  unsigned(offset),
 ];
 export const load = (address: Code, offset: number): Code => [
-  ...address,
+  address,
   0xfd,
   0x00,
   WORD_ALIGNED,
-  ...unsigned(offset),
+  unsigned(offset),
 ];
 export const store = (address: Code, offset: number, value: Code): Code => [
-  ...address,
-  ...value,
+  address,
+  value,
   0xfd,
   0x0b,
   WORD_ALIGNED,
-  ...unsigned(offset),
+  unsigned(offset),
 ];
 /** An address, and so many bytes behind it. */
 export interface Place {
@@ -216,8 +219,8 @@ export interface Place {
 }
 
 /** The byte at an address; the two bytes there, as a little-endian number. */
-export const i32load8 = (address: Code, offset: number): Code => [...address, 0x2d, 0, ...unsigned(offset)];
-export const i32load16 = (address: Code, offset: number): Code => [...address, 0x2f, 0, ...unsigned(offset)];
+export const i32load8 = (address: Code, offset: number): Code => [address, 0x2d, 0, unsigned(offset)];
+export const i32load16 = (address: Code, offset: number): Code => [address, 0x2f, 0, unsigned(offset)];
 
 /** Sums of pairs of 16-bit halves, without sign. */
 export const addHalves = simd(0x7f);
@@ -226,21 +229,21 @@ const swapped = [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12];
 const swapBytes = (words: Code): Code => swizzle(words, [0xfd, 0x0c, ...swapped]);
 
 /** One word of a vector, by a number from 0 to 3. */
-export const lane = (vector: Code, number: number): Code => [...vector, 0xfd, 0x1b, number];
+export const lane = (vector: Code, number: number): Code => [vector, 0xfd, 0x1b, number];
 
 /** The vector with another word in one place. */
-export const withLane = (vector: Code, number: number, word: Code): Code => [...vector, ...word, 0xfd, 0x1c, number];
+export const withLane = (vector: Code, number: number, word: Code): Code => [vector, word, 0xfd, 0x1c, number];
 
 /** A vector of the words that are `offset` bytes behind each of four places. */
 export function gather(places: readonly Place[], offset: number): Code {
-  const at = places.map(place => [WORD_ALIGNED, ...unsigned(place.offset + offset)]);
-  const first = [...places[0].address, 0xfd, 0x5c, ...at[0]];
+  const at = places.map(place => [WORD_ALIGNED, unsigned(place.offset + offset)]);
+  const first = [places[0].address, 0xfd, 0x5c, at[0]];
   const more = (vector: Code, number: number): Code => [
-    ...places[number].address,
-    ...vector,
+    places[number].address,
+    vector,
     0xfd,
     0x56,
-    ...at[number],
+    at[number],
     number,
   ];
   return more(more(more(first, 1), 2), 3);
@@ -249,12 +252,12 @@ export function gather(places: readonly Place[], offset: number): Code {
 /** Writes the words of a vector to `offset` bytes behind each of four places. */
 export const scatter = (places: readonly Place[], offset: number, vector: number): Code =>
   places.flatMap((place, number) => [
-    ...place.address,
-    ...get(vector),
+    place.address,
+    get(vector),
     0xfd,
     0x5a,
     WORD_ALIGNED,
-    ...unsigned(place.offset + offset),
+    unsigned(place.offset + offset),
     number,
   ]);
 
@@ -312,12 +315,12 @@ export function turn(
 /** Writes two vectors as pairs, to `offset` bytes behind each of four places. `spare` is a local that is free. */
 export function pair(places: readonly Place[], offset: number, a: Code, b: Code, spare: number): Code {
   const half = (place: Place, number: number): Code => [
-    ...place.address,
-    ...get(spare),
+    place.address,
+    get(spare),
     0xfd,
     0x5b,
     WORD_ALIGNED,
-    ...unsigned(place.offset + offset),
+    unsigned(place.offset + offset),
     number,
   ];
   return [
@@ -364,9 +367,24 @@ const I32 = 0x7f;
 const F64 = 0x7c;
 const V128 = 0x7b;
 const SHARED = 0x03;
-const list = (items: readonly Code[]): Code => [...unsigned(items.length), ...items.flat()];
+const list = (items: readonly Code[]): Code => [unsigned(items.length), items];
 const text = (value: string): Code => list([...new TextEncoder().encode(value)].map(byte => [byte]));
-const section = (id: number, content: Code): Code => [id, ...unsigned(content.length), ...content];
+
+/** All bytes one behind the other, at the end of `bytes`. */
+function flatten(code: Code, bytes: number[] = []): number[] {
+  for (const item of code) {
+    if (typeof item === 'number') bytes.push(item);
+    else flatten(item, bytes);
+  }
+  return bytes;
+}
+
+/** How many bytes there are, and the bytes. */
+function sized(content: Code): Code {
+  const bytes = flatten(content);
+  return [unsigned(bytes.length), bytes];
+}
+const section = (id: number, content: Code): Code => [id, sized(content)];
 
 /** How many locals a function has, which are numbered in this order. */
 interface Locals {
@@ -420,26 +438,26 @@ const repeated = (count: number, item: Code): Code => list(Array.from({ length: 
  */
 export function compileFunctions(functions: readonly FunctionCode[]): WasmModule {
   if (typeof WebAssembly === 'undefined') throw new Error('flowshard needs WebAssembly, which --jitless switches off');
-  const types = functions.map(({ locals }): Code => [0x60, ...repeated(locals.parameters, [I32]), ...list([[I32]])]);
-  const memory: Code = [...text('shared'), ...text('memory'), 0x02, SHARED, ...unsigned(0), ...unsigned(MAX_PAGES)];
+  const types = functions.map(({ locals }): Code => [0x60, repeated(locals.parameters, [I32]), list([[I32]])]);
+  const memory: Code = [text('shared'), text('memory'), 0x02, SHARED, unsigned(0), unsigned(MAX_PAGES)];
   const codes = functions.map(({ locals: { words, doubles, vectors }, body }) => {
     const groups = [
-      [...unsigned(words), I32],
-      [...unsigned(doubles), F64],
-      [...unsigned(vectors), V128],
+      [unsigned(words), I32],
+      [unsigned(doubles), F64],
+      [unsigned(vectors), V128],
     ];
-    const code = [...list(groups), ...body, 0x0b];
-    return [...unsigned(code.length), ...code];
+    return sized([list(groups), body, 0x0b]);
   });
-  const bytes = Uint8Array.from([
-    ...MAGIC,
-    ...VERSION,
-    ...section(1, list(types)),
-    ...section(2, list([memory])),
-    ...section(3, list(functions.map((_, number) => unsigned(number)))),
-    ...section(7, list(functions.map((_, number) => [...text(String(number)), 0x00, ...unsigned(number)]))),
-    ...section(10, list(codes)),
-  ]);
+  const all: Code = [
+    MAGIC,
+    VERSION,
+    section(1, list(types)),
+    section(2, list([memory])),
+    section(3, list(functions.map((_, number) => unsigned(number)))),
+    section(7, list(functions.map((_, number) => [text(String(number)), 0x00, unsigned(number)]))),
+    section(10, list(codes)),
+  ];
+  const bytes = Uint8Array.from(flatten(all));
   if (!WebAssembly.validate(bytes)) throw new Error('flowshard needs a processor with vectors of 128 bits');
   return new WebAssembly.Module(bytes);
 }
