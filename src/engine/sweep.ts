@@ -192,14 +192,19 @@ function scan(tracker: Tracker, cursor: SweepCursor, first: number, count: numbe
   return looked;
 }
 
-/** Reads a word of each cache line that the removals write to, so that the lock is not held while they come. */
+/**
+ * Reads a word of each cache line that the removals write to, so that the lock is not held while they come. Buckets lie
+ * anywhere, and a short loop has more of them under way at a time: in one loop with the rest a removal takes up to a tenth more.
+ */
 function touchFound(tracker: Tracker, cursor: SweepCursor, region: number, count: number): void {
   const { map, words } = tracker;
   const { found } = cursor;
   let touched = 0;
   for (let index = 0; index < count; index++) {
+    touched ^= words[homeBucketAt(map, region, words[recordAt(map, found[index]) + HASH])];
+  }
+  for (let index = 0; index < count; index++) {
     const conn = recordAt(map, found[index]);
-    touched ^= words[homeBucketAt(map, region, words[conn + HASH])];
     // Links may change at any moment: what they name is a record of the map whatever happens.
     touched ^= words[recordAt(map, words[conn + ZONE_NEXT]) + ZONE_NEXT];
     touched ^= words[recordAt(map, words[conn + ZONE_PREVIOUS]) + ZONE_NEXT];
