@@ -197,13 +197,7 @@ export const i32store = (address: Code, offset: number, value: Code): Code => [
   WORD_ALIGNED,
   unsigned(offset),
 ];
-export const load = (address: Code, offset: number): Code => [
-  address,
-  0xfd,
-  0x00,
-  WORD_ALIGNED,
-  unsigned(offset),
-];
+export const load = (address: Code, offset: number): Code => [address, 0xfd, 0x00, WORD_ALIGNED, unsigned(offset)];
 export const store = (address: Code, offset: number, value: Code): Code => [
   address,
   value,
@@ -238,14 +232,7 @@ export const withLane = (vector: Code, number: number, word: Code): Code => [vec
 export function gather(places: readonly Place[], offset: number): Code {
   const at = places.map(place => [WORD_ALIGNED, unsigned(place.offset + offset)]);
   const first = [places[0].address, 0xfd, 0x5c, at[0]];
-  const more = (vector: Code, number: number): Code => [
-    places[number].address,
-    vector,
-    0xfd,
-    0x56,
-    at[number],
-    number,
-  ];
+  const more = (vector: Code, number: number): Code => [places[number].address, vector, 0xfd, 0x56, at[number], number];
   return more(more(more(first, 1), 2), 3);
 }
 
