@@ -4,7 +4,7 @@
  * All functions need the lock of the region that the key, or the record, belongs to.
  *
  * Imports sharedarraybuffer-hashmap, track/, wire/facts, admission, classes, counters, evict, hold, membership, memory,
- * overload, policy, reply, room, tracker. Imported by engine/ and control/.
+ * overload, policy, reply, room, succession, tracker. Imported by engine/ and control/.
  */
 import { REASON } from '../reason.js';
 import {
@@ -67,8 +67,9 @@ import {
   ZONE_POLICY,
 } from './policy.js';
 import { leaveReply } from './reply.js';
-import { refusalOf, releaseConnections, reserveConnections } from './room.js';
+import { leaveZone, refusalOf, releaseConnections, reserveConnections } from './room.js';
 import { NO_REGION } from './row.js';
+import { noteSuccession } from './succession.js';
 import type { Tracker } from './tracker.js';
 
 const { HASH } = RECORD;
@@ -321,12 +322,33 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
   return reason;
 }
 
-/** Removes the connection of the region that is cheapest to lose, if the policy evicts and there is one. */
-function evictLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): boolean {
+/** The connection of the region that is cheapest to lose, NONE if the policy does not evict or there is none. */
+function cheapestLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): number {
   const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
-  if ((flags & POLICY_EVICTS) === 0) return false;
-  const keepsReserve = (flags & POLICY_KEEPS_RESERVE) !== 0;
-  return removeVictimLocked(tracker, victimLocked(tracker, region, needsAnnex, keepsReserve));
+  if ((flags & POLICY_EVICTS) === 0) return NONE;
+  return victimLocked(tracker, region, needsAnnex, (flags & POLICY_KEEPS_RESERVE) !== 0);
+}
+
+/** Removes that. */
+function evictLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): boolean {
+  return removeVictimLocked(tracker, cheapestLocked(tracker, region, policy, needsAnnex));
+}
+
+/**
+ * The same for a connection that takes its place, and notes it in the tracker's succession.
+ * @returns whether one was removed
+ */
+export function succeedLocked(tracker: Tracker, region: number, policy: number): boolean {
+  const { words, map, memory, counts, succession } = tracker;
+  const victim = cheapestLocked(tracker, region, policy, false);
+  if (victim === NONE) return false;
+  const conn = recordAt(map, victim);
+  const ofClass = listedClass(words, conn);
+  const zone = zoneOf(words[conn + KEY]);
+  counts[EVICTED + ofClass]++;
+  takeOutLocked(tracker, region, victim);
+  if (noteSuccession(succession, ofClass)) leaveZone(memory, zone);
+  return true;
 }
 
 /** The same for one of a zone that is at its limit. */

@@ -1,7 +1,7 @@
 /**
  * The fast path of creation: TCP and UDP packets that were not judged before and that open a connection, under an action
- * that only commits, in a zone without a flood policy, while nothing is expected. It leaves the same words in rows and
- * table as judgePacket(); what is left out are the questions whose answers are known here.
+ * that only commits, in a zone whose flood policy does not ask about each, while nothing is expected. It leaves the same
+ * words in rows and table as judgePacket(); what is left out are the questions whose answers are known here.
  *
  * One loop for all that come in a row under one action: what depends on the action is asked once, the connections are
  * counted in together (room.ts), and for IPv4 there is no call in the loop that is not inlined. A creation takes
@@ -10,8 +10,8 @@
  * Whatever is not as simple as that ends the loop, and judgePacket() goes on: a flow that may have a connection already,
  * perhaps from a packet just before; a segment that may open none; no room in the bucket, in the slab, or below a limit.
  *
- * Imports action, connections, counters, membership, memory, packet, policy, room, top, tracker, alg/helpers, track/,
- * wire/, sharedarraybuffer-hashmap, ../reason. Imported by process.ts.
+ * Imports action, classes, connections, counters, membership, memory, overload, packet, policy, room, succession,
+ * top, tracker, alg/helpers, track/, wire/, sharedarraybuffer-hashmap, ../reason. Imported by process.ts.
  */
 import { NO_HELPER } from '../alg/helpers.js';
 import { REASON } from '../reason.js';
@@ -22,23 +22,29 @@ import {
   NO_SLOT as NO_FREE_SLOT,
   NONE as NO_RECORD,
   newSlotLocked,
+  RECORD,
+  recordAt,
   takeRecordLocked,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN, STATUS_POLICY_SHIFT } from '../track/connection.js';
+import { CONN, STATUS_CLASS_SHIFT, STATUS_POLICY_SHIFT } from '../track/connection.js';
 import { CT } from '../track/state.js';
 import { openPeers as openTcpPeers, tcpRefusal as refusalOfTcp } from '../track/tcp.js';
 import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
+import { trackerOf } from '../track/trackers.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '../wire/facts.js';
 import { ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 import { ACTION, ACTION_COMMIT, ACTION_TRANSLATE } from './action.js';
-import { takeAddressesLocked, takeOutLocked, timeoutPolicyOf } from './connections.js';
+import { joinClassLocked } from './classes.js';
+import { succeedLocked, takeAddressesLocked, takeOutLocked, timeoutPolicyOf } from './connections.js';
 import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { countOpenedLocked, zoneHead } from './membership.js';
-import { CONTROL } from './memory.js';
+import { CONTROL, type EngineMemory } from './memory.js';
+import { noticeFill } from './overload.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
-import { floodPolicyOf, NO_POLICY } from './policy.js';
-import { freeConnections, reserveConnections } from './room.js';
+import { floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, POLICY_RATES, ZONE_POLICY } from './policy.js';
+import { freeInTable, freeInZone, reserveConnections } from './room.js';
 import { NO_KEY as NOT_PLAIN_KEY, ROW } from './row.js';
+import { beginSuccessionLocked } from './succession.js';
 import type { TopSketches } from './top.js';
 import type { Tracker } from './tracker.js';
 
@@ -67,6 +73,9 @@ const POLICY_SIZE = TIMEOUT_POLICY_SIZE;
 const SYN_SENT_TIMEOUT = TIMEOUT.tcp_syn_sent;
 const FIRST_TIMEOUT = TIMEOUT.udp_first;
 const COMMITS_AND_TRANSLATES = ACTION_COMMIT | ACTION_TRANSLATE;
+/** Flood policies that decide on each connection. */
+const ASKS_EACH = POLICY_RATES | POLICY_HALF_OPEN;
+const { GENERATION } = RECORD;
 const newSlot = newSlotLocked;
 const insertInSlot = insertInSlotLocked;
 const takeRecord = takeRecordLocked;
@@ -76,13 +85,18 @@ const tcpRefusal = refusalOfTcp;
 /** Changes no word of a packet or of the table, but says that it is not negative. */
 const WORD_MASK = 0x3fffffff;
 
-/** Whether connections under the action that begins at word `action` may be opened here. */
+/** Whether connections under the action that begins at word `action` may be opened here, as far as policies go. */
 function isPlainOpening(tracker: Tracker, action: number): boolean {
   const { actions, memory } = tracker;
   if ((actions[action + A_FLAGS] & COMMITS_AND_TRANSLATES) !== ACTION_COMMIT) return false;
   if (actions[action + A_HELPER] !== NO_HELPER) return false;
   const expectations = Atomics.load(memory.control, CONTROL.EXPECTATIONS); // acquires the expectations it counts
-  return expectations === 0 && floodPolicyOf(memory, actions[action + A_ZONE]) === NO_POLICY;
+  return expectations === 0;
+}
+
+/** FLAGS of a policy, of none as well. */
+function flagsOf(memory: EngineMemory, policy: number): number {
+  return policy === NO_POLICY ? 0 : memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
 }
 
 /** How many packets from place `from` on in the batch may open a connection under that action, as far as was looked. */
@@ -117,15 +131,25 @@ export function openPlainRows(
   const candidates = countOpening(tracker, action, from, count);
   if (candidates === 0 || !isPlainOpening(tracker, action)) return from;
   const zone = actions[action + A_ZONE];
-  const wanted = Math.min(candidates, freeConnections(memory, zone));
-  if (wanted === 0) return from;
-  const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY]);
+  const flood = floodPolicyOf(memory, zone);
+  const flags = flagsOf(memory, flood);
+  if ((flags & ASKS_EACH) !== 0) return from;
+  const evicts = (flags & POLICY_EVICTS) !== 0;
+  const room = freeInTable(memory);
+  const wanted = Math.min(candidates, freeInZone(memory, zone), evicts ? candidates : room);
+  if (wanted <= 0) return from;
+  const places = evicts ? Math.max(0, room) : wanted;
+  const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY], places, flood);
+  const { inherited, own } = tracker.succession;
+  const opened = next - from;
   // Others may have been faster: judgePacket() takes the packets one by one then.
-  if (next > from && reserveConnections(memory, zone, next - from) !== NO_REASON) {
+  if (opened + inherited > 0 && reserveConnections(memory, zone, opened - own, inherited) !== NO_REASON) {
     takeBackLocked(tracker, packets, first, from, next);
+    // These were made and have given way, which is counted already.
+    tracker.counts[EVENT.created] += own;
     return from;
   }
-  const opened = next - from;
+  if (flood !== NO_POLICY) noticeFill(tracker);
   tracker.counts[EVENT.created] += opened;
   tracker.counts[REASON_COUNTS_AT + NO_REASON] += opened;
   // For what goes by the time of the packet at hand when the batch is over: fragments that wait.
@@ -134,11 +158,18 @@ export function openPlainRows(
   return next;
 }
 
-/** Takes out the connections that openRows() has opened; nobody has seen them. */
+/**
+ * Takes out the connections that openRows() has opened; nobody has seen them. Where there were few to evict, one of them
+ * may have given way to another already.
+ */
 function takeBackLocked(tracker: Tracker, packets: Int32Array, first: number, from: number, next: number): void {
+  const { map, words, held } = tracker;
   for (let index = next - 1; index >= from; index--) {
-    takeOutLocked(tracker, tracker.held, packets[(first + index) * PACKET_WORDS + CONNECTION]);
-    packets[(first + index) * PACKET_WORDS + STATE] = 0;
+    const packet = (first + index) * PACKET_WORDS;
+    const record = packets[packet + CONNECTION];
+    const isThere = words[recordAt(map, record) + GENERATION] === packets[packet + P_GENERATION];
+    if (isThere) takeOutLocked(tracker, held, record);
+    packets[packet + STATE] = 0;
   }
 }
 
@@ -161,6 +192,9 @@ function countOpened(
 /**
  * The loop. What it opens is still to be counted in.
  * @param namedPolicy number of the timeout policy that the action names, or 0
+ * @param places how many of them there is room for in the table; the others take the places of connections that are
+ *   evicted: see tracker.succession
+ * @param flood first word of the zone's flood policy, or NO_POLICY
  * @returns the place of the first packet for which no connection was opened
  */
 function openRows(
@@ -172,11 +206,16 @@ function openRows(
   wanted: number,
   zone: number,
   namedPolicy: number,
+  places: number,
+  flood: number,
 ): number {
   const { words, doubles, map, held, timeoutsMs, frames, memory, facts } = tracker;
   const { recordBits, recordsAt, recordWords } = map;
   const head = zoneHead(map, held, zone);
   const policy = timeoutPolicyOf(memory, (zone << 16) | TCP, namedPolicy);
+  const isListed = (flagsOf(memory, flood) & POLICY_EVICTS) !== 0;
+  let left = places;
+  beginSuccessionLocked(tracker, held);
   let latestMs = tracker.latestMs[0];
   let opened = 0;
   let openedTcp = 0;
@@ -189,8 +228,14 @@ function openRows(
     const l4 = facts[base + L4] & WORD_MASK;
     if (isTcp && tcpRefusal(frames, l4) !== NO_REASON) break;
     const hash = facts[base + F_HASH];
-    const slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
+    let slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
     if (slot === NO_SLOT) break;
+    if (left === 0) {
+      if (!succeedLocked(tracker, held, flood)) break;
+      left++;
+      // As judgePacket() does: what has left may have been in a slot that this one prefers.
+      slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
+    }
     const record = takeRecord(map, held);
     if (record === NONE) break;
     const at = (recordsAt + record * recordWords) & WORD_MASK;
@@ -218,9 +263,12 @@ function openRows(
       openedTcp++;
     }
     doubles[(at + EXPIRES) >>> 1] = nowMs + timeoutsMs[policy * POLICY_SIZE + timeout];
+    if (isListed) words[at + STATUS] |= trackerOf(key & PROTOCOL_MASK).classOf(words, at) << STATUS_CLASS_SHIFT;
     // Last: see insertLocked().
     const generation = insertInSlot(words, recordBits, slot & WORD_MASK, hash, record, at);
+    left--;
     joinList(map, head, record, ZONE_NEXT);
+    if (isListed) joinClassLocked(tracker, held, record);
     if (nowMs > latestMs) latestMs = nowMs;
 
     packets[packet + STATE] = NEW_AND_TRACKED;

@@ -35,15 +35,22 @@ function limitOf(memory: EngineMemory, zone: number): number {
 
 /**
  * Counts connections in, all of them unless that would be too many, the zone's limit first as in OVS.
+ * @param inherited places in the table that are the caller's already: see succession.ts; they are used or given back
  * @returns REASON.none, or why not
  */
-export function reserveConnections(memory: EngineMemory, zone: number, count: number): number {
+export function reserveConnections(memory: EngineMemory, zone: number, count: number, inherited = 0): number {
   const { control, zoneCounts } = memory;
-  if (!countUpTo(zoneCounts, zone, limitOf(memory, zone), count)) return REASON['zone-full'];
-  const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
-  if (countUpTo(control, CONTROL.CONNECTIONS, most, count)) return REASON.none;
-  Atomics.sub(zoneCounts, zone, count); // counts them out again
-  return REASON['table-full'];
+  const more = count - inherited;
+  if (countUpTo(zoneCounts, zone, limitOf(memory, zone), count)) {
+    const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
+    if (more <= 0) Atomics.sub(control, CONTROL.CONNECTIONS, -more); // counts places out that were not needed
+    if (more <= 0 || countUpTo(control, CONTROL.CONNECTIONS, most, more)) return REASON.none;
+    Atomics.sub(zoneCounts, zone, count); // counts them out again
+    Atomics.sub(control, CONTROL.CONNECTIONS, inherited); // counts the places out
+    return REASON['table-full'];
+  }
+  Atomics.sub(control, CONTROL.CONNECTIONS, inherited); // counts the places out
+  return REASON['zone-full'];
 }
 
 /** What reserveConnections() would say of one just now, without counting. */
@@ -52,18 +59,20 @@ export function refusalOf(memory: EngineMemory, zone: number): number {
   return freeInTable(memory) <= 0 ? REASON['table-full'] : REASON.none;
 }
 
-/** How many connections of a zone would not be too many just now. */
-export function freeConnections(memory: EngineMemory, zone: number): number {
-  return Math.max(0, Math.min(freeInZone(memory, zone), freeInTable(memory)));
-}
-
-function freeInZone(memory: EngineMemory, zone: number): number {
+/** How many connections of a zone would not be too many for the zone. */
+export function freeInZone(memory: EngineMemory, zone: number): number {
   return limitOf(memory, zone) - Atomics.load(memory.zoneCounts, zone); // a count, orders nothing
 }
 
-function freeInTable({ control }: EngineMemory): number {
+/** How many connections would not be too many for the table. */
+export function freeInTable({ control }: EngineMemory): number {
   const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
   return most - Atomics.load(control, CONTROL.CONNECTIONS); // a count, orders nothing
+}
+
+/** Counts a connection out of its zone. Its place in the table is the caller's, for a connection that takes it. */
+export function leaveZone(memory: EngineMemory, zone: number): void {
+  Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out
 }
 
 /** Counts connections of a zone out. */

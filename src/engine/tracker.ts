@@ -2,7 +2,8 @@
  * One thread's hold on the engine's memory: the views it works through, its number as owner of locks, its row of
  * counts and its scratch. Workers, the sweeper, the control side and the in-thread engine each have one.
  *
- * Imports memory, counters, row, judge-kernel, loop-kernel, alg/, nat/, track/, wire/. Imported by the other files of engine/, by control/ and workers/.
+ * Imports memory, counters, row, succession, judge-kernel, loop-kernel, alg/, nat/, track/, wire/. Imported by the other
+ * files of engine/, by control/ and workers/.
  */
 
 import { EXPECTATION_WORDS } from '../alg/expectation.js';
@@ -21,6 +22,7 @@ import { createLoopKernels, type LoopKernels } from './loop-kernel.js';
 import { CONTROL, type EngineMemory, rowsAt } from './memory.js';
 import type { Reassembly } from './reassembly.js';
 import { NO_REGION } from './row.js';
+import { createSuccession, type Succession } from './succession.js';
 import type { TopSketches } from './top.js';
 
 /** First word of the column that holds an action. */
@@ -85,8 +87,8 @@ export interface Tracker extends TrackContext {
   /** Rows of region, hash, record and what stood in `ports`, and how many there are. */
   readonly leaving: Int32Array;
   leavingCount: number;
-  /** Takes the values that are read only to bring their cache line near, so that the reads are not optimised away. */
-  touched: number;
+  /** What has given way to the connections that openRows() opens: see succession.ts. */
+  readonly succession: Succession;
 }
 
 /** A copy of an expectation: EXPECTATION_WORDS words, and the same memory as doubles. */
@@ -150,7 +152,7 @@ export function createTracker(
     isAnnounced: false,
     leaving: new Int32Array(MAX_LEAVING * LEAVING_WORDS),
     leavingCount: 0,
-    touched: 0,
+    succession: createSuccession(),
   };
 }
 

@@ -16,7 +16,7 @@ import { tcp as tcpTracker } from '../../src/track/tcp.js';
 import { captureNames, capturePackets } from '../support/captures.js';
 import { frame, icmp, ipv4, ipv6, sctp, tcp, udp } from '../support/frames.js';
 import { type Random, withSeed } from '../support/random.js';
-import { auditEngine } from './audit.js';
+import { auditEngine, evictedOf } from './audit.js';
 import { batchesOf, dumpText } from './verdicts.js';
 
 const ZONE = 5;
@@ -124,6 +124,11 @@ for (const [name, options] of [
   ['room for few IPv6 connections', { maxConnections: 1000, maxIpv6Connections: 30 }],
   ['heavy hitters counted', { maxConnections: 1000, tracksTop: true }],
   ['policies that evict', { maxConnections: 90, profile: 'resilient' }],
+  ['fewer connections than a batch opens, and policies that evict', { maxConnections: 12, profile: 'resilient' }],
+  [
+    'policies that evict, few IPv6',
+    { maxConnections: 60, maxIpv6Connections: 9, profile: 'resilient', tracksTop: true },
+  ],
 ] as const) {
   test(`random packets of few flows, ${name}: both paths say and leave the same`, () => {
     withSeed(11, random => {
@@ -145,7 +150,9 @@ for (const [name, options] of [
         if (random.chance(0.2)) for (const engine of all) engine.sweep(nowMs);
       }
       const { created, plainly } = compare(engines, nowMs);
-      if (options.maxConnections < 1000) return;
+      const evicts = 'profile' in options;
+      if (!evicts && options.maxConnections < 1000) return;
+      assert.equal(evictedOf(engines.fast.counters()) > 100, evicts);
       assert.ok(plainly > created / 5, `${plainly} of ${created} on the fast path`);
     });
   });

@@ -185,3 +185,47 @@ test('others fill the table while a batch opens connections: what was opened is 
   // The records of the first attempt were used again: their generations say so.
   assert.equal(batch.packets[PACKET.GENERATION], 3);
 });
+
+for (const [what, limit, room, made, taken] of [
+  ['the last place in the table', 6, 1, 8, { inTable: 1, inZone: 1 }],
+  ['the last places in the zone', 6, 0, 8, { inTable: 0, inZone: 3 }],
+  // Two of the first attempt have come and gone.
+  ['a place that one of the batch has given way to another', 2, 2, 6, { inTable: 1, inZone: 1 }],
+] as const) {
+  test(`others take ${what} while connections give way: nothing is counted twice`, () => {
+    const engine = new LocalEngine({ maxConnections: limit, seed: 1, profile: 'resilient' });
+    engine.defineAction({});
+    engine.settings.setZoneLimit(0, limit + 2);
+    const { control, zoneCounts } = engine.memory;
+    const batch = engine.createBatch(8);
+    assert.ok(batch.inEngine);
+    const add = (first: number, count: number) => {
+      batch.clear();
+      for (let number = first; number < first + count; number++) {
+        batch.add(frame(ipv4({ src: `10.1.0.${number}` }, tcp({ flags: 'S' }))), 0);
+      }
+    };
+    add(1, limit - room);
+    engine.execute(batch);
+    add(100, 2 + room);
+    const { buffer, byteOffset, byteLength } = batch.frames;
+    const view = new WatchedView(buffer, byteOffset, byteLength);
+    view.at = batch.packets[PACKET_WORDS + PACKET.FRAME_OFFSET] + 14 + 20 + 13;
+    view.onRead = () => {
+      Atomics.add(control, CONTROL.CONNECTIONS, taken.inTable);
+      Atomics.add(zoneCounts, 0, taken.inZone);
+    };
+    processPackets(engine.tracker, { ...batch.inEngine, frames: view }, 0, batch.length);
+    assert.deepEqual(reasonsOf(batch), Array(batch.length).fill('none'));
+    Atomics.sub(control, CONTROL.CONNECTIONS, taken.inTable);
+    Atomics.sub(zoneCounts, 0, taken.inZone);
+    auditEngine(engine.memory, engine.counters());
+    const { created, evictedHalfOpen } = engine.counters().events;
+    assert.equal(created, made);
+    assert.equal(engine.connectionCount, created - evictedHalfOpen);
+    assert.equal([...dumpConnections(engine.tracker, 0)].length, engine.connectionCount);
+    for (let index = 0; index < batch.length; index++) assert.equal(batch.state(index), NEW);
+    const there = [...dumpConnections(engine.tracker, 0)].map(({ original }) => original.src);
+    assert.ok(there.includes(`10.1.0.${101 + room}`), `the last one is there: ${there.join(' ')}`);
+  });
+}
