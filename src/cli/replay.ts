@@ -40,6 +40,11 @@ const COPIED_BYTES = 1 << 20;
 /** What is read before there is an arena: enough to see what the capture is. Its frames are copied. */
 const HEAD_BYTES = 4096;
 
+/** Connections that fit where it is not known how many there may be. */
+const USUAL_CONNECTIONS = 1_000_000;
+/** Bytes of a capture that a packet takes at the least: the header of its record and that of IPv4. */
+const LEAST_BYTES = 36;
+
 /** The options as commander gives them; `no-…` options are true unless they are there. */
 interface ReplayFlags extends ZoneFlags {
   readonly states?: true;
@@ -94,7 +99,11 @@ export const replayCommand = new Command('replay')
   .option('--no-commit', 'do not remember new connections')
   .option('--seed <n>', 'make the key of the hash from a number', wholeNumber(0, Number.MAX_SAFE_INTEGER))
   .option('--no-seq-check', 'do not check TCP sequence numbers against windows')
-  .option('--max-connections <n>', 'connections that fit (default: 1000000)', wholeNumber(1, MAX_CONNECTIONS))
+  .option(
+    '--max-connections <n>',
+    'connections that fit (default: what the capture can open, 1000000 at the most)',
+    wholeNumber(1, MAX_CONNECTIONS),
+  )
   .option('--no-checksums', 'do not verify checksums')
   .addHelpText('after', NOTES)
   .action(async (file: string, _flags: unknown, command: Command) => {
@@ -115,7 +124,7 @@ async function replay(file: string, flags: ReplayFlags): Promise<number> {
   const reader = CaptureReader.open(file, { polled: true, ...(hasArena ? { chunkBytes: HEAD_BYTES } : {}) });
   try {
     log.info({ file, interfaces: reader.interfaces }, 'capture opened');
-    const engine = await openEngine(flags, flows);
+    const engine = await openEngine(flags, flows, reader.totalBytes);
     log.info({ shards: engine.shards, clock: flags.clock }, 'engine opened');
     try {
       applyZoneFlags(engine.settings, flags);
@@ -131,8 +140,12 @@ async function replay(file: string, flags: ReplayFlags): Promise<number> {
 }
 
 /** @throws Error that names the file of the rules when one of them is wrong */
-async function openEngine(flags: ReplayFlags, flows: FlowRules | undefined): Promise<Engine> {
-  const options = engineOptions(flags);
+async function openEngine(
+  flags: ReplayFlags,
+  flows: FlowRules | undefined,
+  captureBytes: number | undefined,
+): Promise<Engine> {
+  const options = engineOptions(flags, captureBytes);
   if (flows === undefined) return Engine.open(options);
   try {
     return await Engine.open({ ...options, flows });
@@ -141,8 +154,17 @@ async function openEngine(flags: ReplayFlags, flows: FlowRules | undefined): Pro
   }
 }
 
-function engineOptions(flags: ReplayFlags): EngineOptions {
-  const { shards, seed, maxConnections, clock, seqCheck, flows } = flags;
+/**
+ * How many connections a capture can open: one for each packet, without rules. The engine touches all pages of its table,
+ * which takes half a second for a million.
+ */
+function connectionsOf(captureBytes: number | undefined, { flows }: ReplayFlags): number {
+  if (captureBytes === undefined || flows !== undefined) return USUAL_CONNECTIONS;
+  return Math.min(USUAL_CONNECTIONS, 1 + Math.floor(captureBytes / LEAST_BYTES));
+}
+
+function engineOptions(flags: ReplayFlags, captureBytes: number | undefined): EngineOptions {
+  const { shards, seed, clock, seqCheck, flows, maxConnections = connectionsOf(captureBytes, flags) } = flags;
   return {
     clock: clock === 'wall' ? 'wall' : 'packets',
     checksSequence: seqCheck,
@@ -151,7 +173,7 @@ function engineOptions(flags: ReplayFlags): EngineOptions {
     ...(flows === undefined ? { ringBytes: COPIED_BYTES, arenaBytes: ARENA_BYTES } : {}),
     ...(shards === undefined ? {} : { shards }),
     ...(seed === undefined ? {} : { seed }),
-    ...(maxConnections === undefined ? {} : { maxConnections }),
+    maxConnections,
   };
 }
 

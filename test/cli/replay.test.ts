@@ -4,7 +4,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { CaptureWriter } from '../../src/pcap/writer.js';
 import { scratch } from '../pcap/build.js';
+import { ipv4 } from '../support/frames.js';
 import {
   goldenCaptures,
   goldenPath,
@@ -82,6 +84,24 @@ describe('options', { concurrency: 2 }, () => {
   test('--max-connections', async () => {
     const objects = await jsonOf(HTTP, '--max-connections', '1');
     assert.ok(objects.some(packet => packet.reason === 'table-full'));
+  });
+
+  test('without --max-connections: packets as short as can be, each of which opens a connection, all find room', async () => {
+    const capture = path('short.pcap');
+    const writer = CaptureWriter.create(capture, { linkType: 101 });
+    const count = 3000;
+    for (let number = 0; number < count; number++) {
+      const { bytes } = ipv4(
+        { src: `10.1.${number >>> 8}.${number & 255}` },
+        { protocol: 47, bytes: () => new Uint8Array() },
+      );
+      writer.write(0, bytes, 0, bytes.length, bytes.length);
+    }
+    writer.close();
+    for (const shards of ['1', '4']) {
+      const { code, stdout, stderr } = await run(['replay', capture, '--dump', '--shards', shards]);
+      assert.deepEqual([code, stderr, stdout.split('\n').length - 1], [0, '', count]);
+    }
   });
 
   test('--no-checksums', async () => {
