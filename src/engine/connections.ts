@@ -33,7 +33,6 @@ import {
   annexOfConn,
   CONN,
   editsAnnexOfConn,
-  isIpv6,
   parentAnnexOfConn,
   protocolOf,
   replyAnnexOfConn,
@@ -483,25 +482,20 @@ function takeConnection(tracker: Tracker, region: number, base: number, key: num
 function giveConnection(tracker: Tracker, region: number, record: number): void {
   const { words, map } = tracker;
   const at = recordAt(map, record);
-  if (hasMore(words, at)) giveMore(tracker, at, record);
+  if ((words[at + STATUS] & STATUS_HAS_MORE) !== 0) giveMore(tracker, at, record);
+  const annex = annexOfConn(words, at);
+  if (annex !== NONE) giveAnnexLocked(map, annex);
   words[at + STATUS] = 0;
   giveRecordLocked(map, region, record);
 }
 
-/** Whether the connection at word `at` has more than its record: annexes, or an entry for the reply direction. */
-function hasMore(words: Int32Array, at: number): boolean {
-  return (
-    isIpv6(words[at + KEY]) ||
-    (words[at + STATUS] & (STATUS_NAT | STATUS_RELATED | STATUS_EDITED | STATUS_REVERSED)) !== 0
-  );
-}
+/** Connections with more than a record and the annex of IPv6: other annexes, or an entry for the reply direction. */
+const STATUS_HAS_MORE = STATUS_NAT | STATUS_RELATED | STATUS_EDITED | STATUS_REVERSED;
 
 function giveMore(tracker: Tracker, at: number, record: number): void {
   const { words, map } = tracker;
-  const annex = annexOfConn(words, at);
   const replyAnnex = replyAnnexOfConn(words, at);
   if ((words[at + STATUS] & STATUS_REVERSED) !== 0) leaveReply(tracker, at, record);
-  if (annex !== NONE) giveAnnexLocked(map, annex);
   if (replyAnnex !== NONE) giveAnnexLocked(map, replyAnnex);
   const parentAnnex = parentAnnexOfConn(words, at);
   const editsAnnex = editsAnnexOfConn(words, at);

@@ -265,5 +265,5 @@ export function annexAt(map: SharedMap, annex: number): number {
 
 /** The region in whose slab a record lies. */
 export function regionOfRecord(map: SharedMap, record: number): number {
-  return Math.floor((record - 1) / map.recordsPerRegion);
+  return ((record - 1) / map.recordsPerRegion) | 0; // a division of whole numbers to V8, unlike Math.floor()
 }

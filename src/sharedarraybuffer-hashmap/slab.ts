@@ -56,7 +56,7 @@ export function takeAnnexLocked(map: SharedMap, region: number): number {
 
 export function giveAnnexLocked(map: SharedMap, annex: number): void {
   const { words } = map;
-  const at = regionAt(map, Math.floor((annex - 1) / map.annexesPerRegion));
+  const at = regionAt(map, ((annex - 1) / map.annexesPerRegion) | 0);
   words[annexAt(map, annex)] = words[at + ANNEX_FREE];
   words[at + ANNEX_FREE] = annex;
   words[at + ANNEXES_USED]--;
