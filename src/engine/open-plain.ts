@@ -85,7 +85,7 @@ const tcpRefusal = refusalOfTcp;
 /** Changes no word of a packet or of the table, but says that it is not negative. */
 const WORD_MASK = 0x3fffffff;
 
-/** Whether connections under the action that begins at word `action` may be opened here, as far as policies go. */
+/** Whether connections under the action that begins at word `action` may be opened here, if its zone's policy agrees. */
 function isPlainOpening(tracker: Tracker, action: number): boolean {
   const { actions, memory } = tracker;
   if ((actions[action + A_FLAGS] & COMMITS_AND_TRANSLATES) !== ACTION_COMMIT) return false;

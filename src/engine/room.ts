@@ -41,16 +41,19 @@ function limitOf(memory: EngineMemory, zone: number): number {
 export function reserveConnections(memory: EngineMemory, zone: number, count: number, inherited = 0): number {
   const { control, zoneCounts } = memory;
   const more = count - inherited;
+  let refusal: number = REASON['zone-full'];
   if (countUpTo(zoneCounts, zone, limitOf(memory, zone), count)) {
+    if (more <= 0) {
+      Atomics.sub(control, CONTROL.CONNECTIONS, -more); // counts places out that were not needed
+      return REASON.none;
+    }
     const most = Atomics.load(control, CONTROL.MAX_CONNECTIONS); // a setting, orders nothing
-    if (more <= 0) Atomics.sub(control, CONTROL.CONNECTIONS, -more); // counts places out that were not needed
-    if (more <= 0 || countUpTo(control, CONTROL.CONNECTIONS, most, more)) return REASON.none;
+    if (countUpTo(control, CONTROL.CONNECTIONS, most, more)) return REASON.none;
     Atomics.sub(zoneCounts, zone, count); // counts them out again
-    Atomics.sub(control, CONTROL.CONNECTIONS, inherited); // counts the places out
-    return REASON['table-full'];
+    refusal = REASON['table-full'];
   }
-  Atomics.sub(control, CONTROL.CONNECTIONS, inherited); // counts the places out
-  return REASON['zone-full'];
+  if (inherited > 0) Atomics.sub(control, CONTROL.CONNECTIONS, inherited); // counts the places out
+  return refusal;
 }
 
 /** What reserveConnections() would say of one just now, without counting. */
