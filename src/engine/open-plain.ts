@@ -99,11 +99,11 @@ function flagsOf(memory: EngineMemory, policy: number): number {
   return policy === NO_POLICY ? 0 : memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
 }
 
-/** How many packets from place `from` on in the batch may open a connection under that action, as far as was looked. */
-function countOpening(tracker: Tracker, action: number, from: number, count: number): number {
+/** How many packets in a row, from place `from` in the batch on and before `end`, may open a connection under that action. */
+function countOpening(tracker: Tracker, action: number, from: number, end: number): number {
   const { facts, held } = tracker;
   let index = from;
-  for (; index < count; index++) {
+  for (; index < end; index++) {
     const base = index * ROW_WORDS;
     if (facts[base + CANDIDATE] !== NONE || facts[base + ROW_KEY] === NO_KEY) break;
     if (facts[base + ROW_REGION] !== held || facts[base + ROW_ACTION] !== action) break;
@@ -128,16 +128,16 @@ export function openPlainRows(
 ): number {
   const { memory, actions, facts } = tracker;
   const action = facts[from * ROW_WORDS + ROW_ACTION];
-  const candidates = countOpening(tracker, action, from, count);
-  if (candidates === 0 || !isPlainOpening(tracker, action)) return from;
+  if (countOpening(tracker, action, from, from + 1) === 0 || !isPlainOpening(tracker, action)) return from;
   const zone = actions[action + A_ZONE];
   const flood = floodPolicyOf(memory, zone);
   const flags = flagsOf(memory, flood);
   if ((flags & ASKS_EACH) !== 0) return from;
   const evicts = (flags & POLICY_EVICTS) !== 0;
   const room = freeInTable(memory);
-  const wanted = Math.min(candidates, freeInZone(memory, zone), evicts ? candidates : room);
-  if (wanted <= 0) return from;
+  const most = Math.min(count - from, freeInZone(memory, zone), evicts ? count : room);
+  if (most <= 0) return from;
+  const wanted = countOpening(tracker, action, from, from + most);
   const places = evicts ? Math.max(0, room) : wanted;
   const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY], places, flood);
   const { inherited, own } = tracker.succession;
