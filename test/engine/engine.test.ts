@@ -3,6 +3,7 @@
  * overlap; closing; and rows that a hostile driver has filled.
  */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
@@ -64,6 +65,18 @@ describe('shards', () => {
       });
     }
   }
+});
+
+test('an engine that cannot be opened leaves no threads behind', { timeout: 20_000 }, async () => {
+  const flows = { text: 'ip actions=ct(commit,tabl=9)' };
+  // Threads of the process as the system counts them; those that come with the first worker are there before.
+  const threads = () => readdirSync('/proc/self/task').length;
+  await withEngine({}, async () => {});
+  const before = threads();
+  for (let tries = 0; tries < 3; tries++) {
+    await assert.rejects(Engine.open({ ...SMALL, flows }), { name: 'FlowError', message: /tabl=9/ });
+  }
+  assert.ok(threads() <= before, `${threads()} threads, ${before} before`);
 });
 
 test('calls that overlap take turns, and each gets its own verdicts', async () => {

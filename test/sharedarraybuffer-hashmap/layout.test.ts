@@ -13,6 +13,7 @@ import {
   regionAt,
   regionOfRecord,
   type SharedMap,
+  touchMap,
 } from '../../src/sharedarraybuffer-hashmap/index.js';
 import {
   BUCKET,
@@ -186,6 +187,13 @@ for (const [option, values] of Object.entries(REFUSED)) {
     }
   });
 }
+
+test('touchMap() changes no word of a map that nobody has used', () => {
+  const map = createMap({ ...USUAL, recordsPerRegion: 1000 });
+  const before = map.words.slice();
+  touchMap(map);
+  assert.deepEqual(map.words, before);
+});
 
 test('createMap() refuses a map beyond what a memory can hold', () => {
   assert.throws(() => createMap({ ...USUAL, recordsPerRegion: 2 ** 26 }), RangeError);
