@@ -10,7 +10,7 @@
 
 /**
  * Bytes of instructions; those of the expressions in it as they are, in one piece each, so that nothing is copied before
- * the module is put together (30 times as fast as flat lists).
+ * the module is put together: loading the kernels takes 45 ms in each thread, with flat lists it took 75.
  */
 export type Code = readonly (number | Code)[];
 
