@@ -9,7 +9,7 @@
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { Engine } from '../engine/engine.js';
-import { type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
+import { DEFAULT_MAX_CONNECTIONS, type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
 import type { FlowRules } from '../engine/pipeline.js';
 import { FlowError } from '../flows/index.js';
 import { oneLine } from '../pcap/descriptor.js';
@@ -40,8 +40,6 @@ const COPIED_BYTES = 1 << 20;
 /** What is read before there is an arena: enough to see what the capture is. Its frames are copied. */
 const HEAD_BYTES = 4096;
 
-/** Connections that fit where it is not known how many there may be. */
-const USUAL_CONNECTIONS = 1_000_000;
 /** Bytes of a capture that a packet takes at the least: the header of its record and that of IPv4. */
 const LEAST_BYTES = 36;
 
@@ -120,8 +118,7 @@ addZoneOptions(replayCommand);
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
   const flows = flags.flows === undefined ? undefined : readFlowRules(flags.flows, file);
   const log = createLogger(flags.logLevel);
-  const hasArena = flows === undefined;
-  const reader = CaptureReader.open(file, { polled: true, ...(hasArena ? { chunkBytes: HEAD_BYTES } : {}) });
+  const reader = CaptureReader.open(file, { polled: true, ...(usesArena(flags) ? { chunkBytes: HEAD_BYTES } : {}) });
   try {
     log.info({ file, interfaces: reader.interfaces }, 'capture opened');
     const engine = await openEngine(flags, flows, reader.totalBytes);
@@ -154,23 +151,27 @@ async function openEngine(
   }
 }
 
+/** Rules may translate addresses, for which a frame needs room behind it: it is copied. Without them hardly any is. */
+function usesArena({ flows }: ReplayFlags): boolean {
+  return flows === undefined;
+}
+
 /**
  * How many connections a capture can open: one for each packet, without rules. The engine touches all pages of its table,
  * which takes half a second for a million.
  */
 function connectionsOf(captureBytes: number | undefined, { flows }: ReplayFlags): number {
-  if (captureBytes === undefined || flows !== undefined) return USUAL_CONNECTIONS;
-  return Math.min(USUAL_CONNECTIONS, 1 + Math.floor(captureBytes / LEAST_BYTES));
+  if (captureBytes === undefined || flows !== undefined) return DEFAULT_MAX_CONNECTIONS;
+  return Math.min(DEFAULT_MAX_CONNECTIONS, 1 + Math.floor(captureBytes / LEAST_BYTES));
 }
 
 function engineOptions(flags: ReplayFlags, captureBytes: number | undefined): EngineOptions {
-  const { shards, seed, clock, seqCheck, flows, maxConnections = connectionsOf(captureBytes, flags) } = flags;
+  const { shards, seed, clock, seqCheck, maxConnections = connectionsOf(captureBytes, flags) } = flags;
   return {
     clock: clock === 'wall' ? 'wall' : 'packets',
     checksSequence: seqCheck,
     ringPackets: RING_PACKETS,
-    // Rules may translate addresses, for which a frame needs room behind it: it is copied. Without them hardly any is.
-    ...(flows === undefined ? { ringBytes: COPIED_BYTES, arenaBytes: ARENA_BYTES } : {}),
+    ...(usesArena(flags) ? { ringBytes: COPIED_BYTES, arenaBytes: ARENA_BYTES } : {}),
     ...(shards === undefined ? {} : { shards }),
     ...(seed === undefined ? {} : { seed }),
     maxConnections,

@@ -371,8 +371,8 @@ function takeOrEvictLocked(tracker: Tracker, region: number, base: number, key: 
   return evictLocked(tracker, region, policy, needsAnnex) ? takeConnection(tracker, region, base, key) : NONE;
 }
 
-/** STATUS bits that say on which lists and among which counts insertConnectionLocked() puts a new connection. */
-function listsOf(tracker: Tracker, policy: number, itsClass: number): number {
+/** STATUS bits that say on which lists and among which counts a new connection is to be: see enterListsLocked(). */
+export function listsOf(tracker: Tracker, policy: number, itsClass: number): number {
   if (policy === NO_POLICY) return 0;
   const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
   const isCounted = (flags & POLICY_HALF_OPEN) !== 0 && itsClass === CLASS['half-open'];

@@ -26,7 +26,7 @@ import {
   recordAt,
   takeRecordLocked,
 } from '../sharedarraybuffer-hashmap/index.js';
-import { CONN, STATUS_CLASS_SHIFT, STATUS_POLICY_SHIFT } from '../track/connection.js';
+import { CONN, STATUS_POLICY_SHIFT } from '../track/connection.js';
 import { CT } from '../track/state.js';
 import { openPeers as openTcpPeers, tcpRefusal as refusalOfTcp } from '../track/tcp.js';
 import { TIMEOUT, TIMEOUT_POLICY_SIZE } from '../track/timeouts.js';
@@ -35,16 +35,16 @@ import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK as MASK_OF_PROTOCOL } from '.
 import { ROW_WORDS as WORDS_OF_ROW } from '../wire/rows.js';
 import { ACTION, ACTION_COMMIT, ACTION_TRANSLATE } from './action.js';
 import { joinClassLocked } from './classes.js';
-import { succeedLocked, takeAddressesLocked, takeOutLocked, timeoutPolicyOf } from './connections.js';
+import { listsOf, succeedLocked, takeAddressesLocked, takeOutLocked, timeoutPolicyOf } from './connections.js';
 import { EVENT, REASON_COUNTS_AT as REASONS_AT } from './counters.js';
 import { countOpenedLocked, zoneHead } from './membership.js';
-import { CONTROL, type EngineMemory } from './memory.js';
+import { CONTROL } from './memory.js';
 import { noticeFill } from './overload.js';
 import { PACKET, PACKET_WORDS as WORDS_OF_PACKET } from './packet.js';
-import { floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, POLICY_RATES, ZONE_POLICY } from './policy.js';
+import { flagsOf, floodPolicyOf, NO_POLICY, POLICY_EVICTS, POLICY_HALF_OPEN, POLICY_RATES } from './policy.js';
 import { freeInTable, freeInZone, reserveConnections } from './room.js';
 import { NO_KEY as NOT_PLAIN_KEY, ROW } from './row.js';
-import { beginSuccessionLocked } from './succession.js';
+import { beginSuccessionLocked, NO_SUCCESSION } from './succession.js';
 import type { TopSketches } from './top.js';
 import type { Tracker } from './tracker.js';
 
@@ -94,11 +94,6 @@ function isPlainOpening(tracker: Tracker, action: number): boolean {
   return expectations === 0;
 }
 
-/** FLAGS of a policy, of none as well. */
-function flagsOf(memory: EngineMemory, policy: number): number {
-  return policy === NO_POLICY ? 0 : memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
-}
-
 /** How many packets in a row, from place `from` in the batch on and before `end`, may open a connection under that action. */
 function countOpening(tracker: Tracker, action: number, from: number, end: number): number {
   const { facts, held } = tracker;
@@ -134,13 +129,16 @@ export function openPlainRows(
   const flags = flagsOf(memory, flood);
   if ((flags & ASKS_EACH) !== 0) return from;
   const evicts = (flags & POLICY_EVICTS) !== 0;
+  if (evicts) beginSuccessionLocked(tracker, tracker.held);
   const room = freeInTable(memory);
   const most = Math.min(count - from, freeInZone(memory, zone), evicts ? count : room);
   if (most <= 0) return from;
   const wanted = countOpening(tracker, action, from, from + most);
   const places = evicts ? Math.max(0, room) : wanted;
-  const next = openRows(tracker, packets, times, first, from, wanted, zone, actions[action + A_POLICY], places, flood);
-  const { inherited, own } = tracker.succession;
+  const evictor = evicts ? flood : NO_POLICY;
+  const named = actions[action + A_POLICY];
+  const next = openRows(tracker, packets, times, first, from, wanted, zone, named, places, evictor);
+  const { inherited, own } = evicts ? tracker.succession : NO_SUCCESSION;
   const opened = next - from;
   // Others may have been faster: judgePacket() takes the packets one by one then.
   if (opened + inherited > 0 && reserveConnections(memory, zone, opened - own, inherited) !== NO_REASON) {
@@ -194,7 +192,7 @@ function countOpened(
  * @param namedPolicy number of the timeout policy that the action names, or 0
  * @param places how many of them there is room for in the table; the others take the places of connections that are
  *   evicted: see tracker.succession
- * @param flood first word of the zone's flood policy, or NO_POLICY
+ * @param evictor first word of the zone's flood policy if that evicts, or NO_POLICY
  * @returns the place of the first packet for which no connection was opened
  */
 function openRows(
@@ -207,15 +205,14 @@ function openRows(
   zone: number,
   namedPolicy: number,
   places: number,
-  flood: number,
+  evictor: number,
 ): number {
   const { words, doubles, map, held, timeoutsMs, frames, memory, facts } = tracker;
   const { recordBits, recordsAt, recordWords } = map;
   const head = zoneHead(map, held, zone);
   const policy = timeoutPolicyOf(memory, (zone << 16) | TCP, namedPolicy);
-  const isListed = (flagsOf(memory, flood) & POLICY_EVICTS) !== 0;
+  const isListed = evictor !== NO_POLICY;
   let left = places;
-  beginSuccessionLocked(tracker, held);
   let latestMs = tracker.latestMs[0];
   let opened = 0;
   let openedTcp = 0;
@@ -231,7 +228,7 @@ function openRows(
     let slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
     if (slot === NO_SLOT) break;
     if (left === 0) {
-      if (!succeedLocked(tracker, held, flood)) break;
+      if (!succeedLocked(tracker, held, evictor)) break;
       left++;
       // As judgePacket() does: what has left may have been in a slot that this one prefers.
       slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
@@ -263,7 +260,7 @@ function openRows(
       openedTcp++;
     }
     doubles[(at + EXPIRES) >>> 1] = nowMs + timeoutsMs[policy * POLICY_SIZE + timeout];
-    if (isListed) words[at + STATUS] |= trackerOf(key & PROTOCOL_MASK).classOf(words, at) << STATUS_CLASS_SHIFT;
+    if (isListed) words[at + STATUS] |= listsOf(tracker, evictor, trackerOf(key & PROTOCOL_MASK).classOf(words, at));
     // Last: see insertLocked().
     const generation = insertInSlot(words, recordBits, slot & WORD_MASK, hash, record, at);
     left--;

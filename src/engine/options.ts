@@ -76,6 +76,7 @@ export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows' | 'o
 export const MAX_SHARDS = 256;
 const MAX_EXPECTATIONS = 1 << 20;
 export const MAX_CONNECTIONS = 32_000_000;
+export const DEFAULT_MAX_CONNECTIONS = 1_000_000;
 const MIN_RING_BYTES = 1 << 20;
 const MAX_RING_BYTES = 1 << 30;
 const MAX_ARENA_BYTES = 1 << 30;
@@ -107,7 +108,7 @@ function hashKeyOf(seed: number | undefined): readonly [number, number] {
 export function resolveOptions(options: EngineOptions): ResolvedOptions {
   const {
     shards = Math.max(1, availableParallelism() - 1),
-    maxConnections = 1_000_000,
+    maxConnections = DEFAULT_MAX_CONNECTIONS,
     maxIpv6Connections = maxConnections,
     profile = 'ovs',
     maxExpectations = 4096,

@@ -145,10 +145,14 @@ export function floodPolicyOf(memory: EngineMemory, zone: number): number {
   return Atomics.load(memory.floodPolicies, at + ZONE_POLICY.FLAGS) === 0 ? NO_POLICY : at; // a setting
 }
 
+/** FLAGS of a policy, of none as well. */
+export function flagsOf(memory: EngineMemory, policy: number): number {
+  return policy === NO_POLICY ? 0 : memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
+}
+
 /** FLAGS of the policy of a zone. */
 export function policyFlagsOf(memory: EngineMemory, zone: number): number {
-  const policy = floodPolicyOf(memory, zone);
-  return policy === NO_POLICY ? 0 : memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
+  return flagsOf(memory, floodPolicyOf(memory, zone));
 }
 
 function checkWhole(name: string, value: number, least: number, most: number): number {

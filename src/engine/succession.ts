@@ -23,6 +23,9 @@ export function createSuccession(): Succession {
   return { older: new Int32Array(CLASS_NAMES.length + 1), inherited: 0, own: 0 };
 }
 
+/** Of a run for which nothing gives way. */
+export const NO_SUCCESSION: Pick<Succession, 'inherited' | 'own'> = { inherited: 0, own: 0 };
+
 /** A run begins, whose region is held. */
 export function beginSuccessionLocked(tracker: Tracker, region: number): void {
   const { succession } = tracker;

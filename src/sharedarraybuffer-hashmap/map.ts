@@ -196,7 +196,7 @@ function createBuffer(bytes: number): SharedArrayBuffer {
 }
 
 /**
- * Creates a map.
+ * Creates a map, whose pages touchMap() touches.
  *
  * @param buffer memory that is 0 and starts with the map; what lies behind its mapBytes() stays as it is. Default: its own
  * @throws RangeError when an option is out of range or the memory is not to be had

@@ -157,28 +157,36 @@ class WatchedView extends DataView<ArrayBufferLike> {
   }
 }
 
-test('others fill the table while a batch opens connections: what was opened is taken back, and opened one by one', () => {
-  const engine = new LocalEngine({ maxConnections: 10, seed: 1 });
-  engine.defineAction({});
-  const { control, zoneCounts } = engine.memory;
-  const batch = engine.createBatch(8);
-  assert.ok(batch.inEngine);
-  for (let number = 0; number < 4; number++) {
-    batch.add(frame(ipv4({ src: `10.1.0.${number + 1}` }, tcp({ flags: 'S' }))), 0);
+function addSyns(batch: PacketBatch, first: number, count: number): void {
+  for (let number = first; number < first + count; number++) {
+    batch.add(frame(ipv4({ src: `10.1.0.${number}` }, tcp({ flags: 'S' }))), 0);
   }
-  // Another thread opens seven connections when the flags of the second SYN are looked at.
+}
+
+/** Judges a batch of SYNs; another thread counts connections in when the flags of the second one are looked at. */
+function judgeWhileOthersOpen(engine: LocalEngine, batch: PacketBatch, inTable: number, inZone: number): void {
+  const { control, zoneCounts } = engine.memory;
+  assert.ok(batch.inEngine);
   const { buffer, byteOffset, byteLength } = batch.frames;
   const view = new WatchedView(buffer, byteOffset, byteLength);
   view.at = batch.packets[PACKET_WORDS + PACKET.FRAME_OFFSET] + 14 + 20 + 13;
   view.onRead = () => {
-    Atomics.add(control, CONTROL.CONNECTIONS, 7);
-    Atomics.add(zoneCounts, 0, 7);
+    Atomics.add(control, CONTROL.CONNECTIONS, inTable);
+    Atomics.add(zoneCounts, 0, inZone);
   };
-  processPackets(engine.tracker, { ...batch.inEngine, frames: view }, 0, 4);
+  processPackets(engine.tracker, { ...batch.inEngine, frames: view }, 0, batch.length);
+  Atomics.sub(control, CONTROL.CONNECTIONS, inTable);
+  Atomics.sub(zoneCounts, 0, inZone);
+}
+
+test('others fill the table while a batch opens connections: what was opened is taken back, and opened one by one', () => {
+  const engine = new LocalEngine({ maxConnections: 10, seed: 1 });
+  engine.defineAction({});
+  const batch = engine.createBatch(8);
+  addSyns(batch, 1, 4);
+  judgeWhileOthersOpen(engine, batch, 7, 7);
   assert.deepEqual(reasonsOf(batch), ['none', 'none', 'none', 'table-full']);
   for (let index = 0; index < 4; index++) assert.equal(batch.state(index), NEW);
-  Atomics.sub(control, CONTROL.CONNECTIONS, 7);
-  Atomics.sub(zoneCounts, 0, 7);
   auditEngine(engine.memory, engine.counters());
   assert.deepEqual([engine.connectionCount, engine.counters().events.created], [3, 3]);
   assert.equal([...dumpConnections(engine.tracker, 0)].length, 3);
@@ -196,29 +204,13 @@ for (const [what, limit, room, made, taken] of [
     const engine = new LocalEngine({ maxConnections: limit, seed: 1, profile: 'resilient' });
     engine.defineAction({});
     engine.settings.setZoneLimit(0, limit + 2);
-    const { control, zoneCounts } = engine.memory;
     const batch = engine.createBatch(8);
-    assert.ok(batch.inEngine);
-    const add = (first: number, count: number) => {
-      batch.clear();
-      for (let number = first; number < first + count; number++) {
-        batch.add(frame(ipv4({ src: `10.1.0.${number}` }, tcp({ flags: 'S' }))), 0);
-      }
-    };
-    add(1, limit - room);
+    addSyns(batch, 1, limit - room);
     engine.execute(batch);
-    add(100, 2 + room);
-    const { buffer, byteOffset, byteLength } = batch.frames;
-    const view = new WatchedView(buffer, byteOffset, byteLength);
-    view.at = batch.packets[PACKET_WORDS + PACKET.FRAME_OFFSET] + 14 + 20 + 13;
-    view.onRead = () => {
-      Atomics.add(control, CONTROL.CONNECTIONS, taken.inTable);
-      Atomics.add(zoneCounts, 0, taken.inZone);
-    };
-    processPackets(engine.tracker, { ...batch.inEngine, frames: view }, 0, batch.length);
+    batch.clear();
+    addSyns(batch, 100, 2 + room);
+    judgeWhileOthersOpen(engine, batch, taken.inTable, taken.inZone);
     assert.deepEqual(reasonsOf(batch), Array(batch.length).fill('none'));
-    Atomics.sub(control, CONTROL.CONNECTIONS, taken.inTable);
-    Atomics.sub(zoneCounts, 0, taken.inZone);
     auditEngine(engine.memory, engine.counters());
     const { created, evictedHalfOpen } = engine.counters().events;
     assert.equal(created, made);
