@@ -145,16 +145,13 @@ function runSizes({ connections, batch, seed, quick }: RunOptions, results: Resu
 
 async function runThreads(options: RunOptions, results: Results): Promise<void> {
   const { connections, batch, seed, quick } = options;
+  const { packets, creations: rounds } = quick ? QUICK : FULL;
   const counts = quick ? [sliceOf(connections)] : [...new Set([sliceOf(connections), Math.max(...connections)])];
+  // One first: the others are compared with it.
+  const shardCounts = [...new Set([1, ...options.shards])].sort((a, b) => a - b);
   for (const count of counts) {
-    // One first: the others are compared with it.
-    for (const shards of [...new Set([1, ...options.shards])].sort((a, b) => a - b)) {
-      collectGarbage();
-      const { packets } = quick ? QUICK : FULL;
-      for (const result of await measureThreads({ shards, connections: count, batch, seed, packets })) {
-        results.add(result);
-      }
-    }
+    const measured = await measureThreads({ shardCounts, connections: count, batch, seed, rounds, packets });
+    for (const result of measured) results.add(result);
   }
 }
 
