@@ -193,26 +193,42 @@ export function findConnectionLocked(
   key: number,
   hash: number,
 ): number {
-  const { map } = tracker;
-  let ended = NOT_FOUND;
-  let foreign = 0;
-  let slot = firstCandidateLocked(map, region, hash);
-  while (slot !== NO_SLOT) {
-    const record = recordInSlot(map, slot);
-    if (!isOwnRecord(map, region, record)) foreign++;
-    else {
-      const direction = compareKey(tracker, record, base, key, hash);
-      const found = direction === DIFFERENT ? NOT_FOUND : answer(tracker, record, direction);
-      if (found > 0) return found;
-      if (found < 0) ended = found;
-    }
-    slot = nextCandidateLocked(map, region, hash, slot);
-  }
+  const own = findOwnLocked(tracker, region, base, key, hash);
+  const foreign = own > 0 ? 0 : countForeignLocked(tracker.map, region, hash);
   for (let nth = 0; nth < foreign; nth++) {
     const found = findForeign(tracker, region, nth, base, key, hash);
     if (found > 0 || tracker.held === NO_REGION) return found;
   }
+  // To look elsewhere the region was left: what has ended may have been removed since, and its record be another's.
+  return foreign === 0 ? own : findOwnLocked(tracker, region, base, key, hash);
+}
+
+/** The same among the records of the region. */
+function findOwnLocked(tracker: Tracker, region: number, base: number, key: number, hash: number): number {
+  const { map } = tracker;
+  let ended = NOT_FOUND;
+  let slot = firstCandidateLocked(map, region, hash);
+  while (slot !== NO_SLOT) {
+    const record = recordInSlot(map, slot);
+    const found = isOwnRecord(map, region, record)
+      ? checkCandidateLocked(tracker, record, base, key, hash)
+      : NOT_FOUND;
+    if (found > 0) return found;
+    if (found < 0) ended = found;
+    slot = nextCandidateLocked(map, region, hash, slot);
+  }
   return ended;
+}
+
+/** Candidates whose records lie in other regions. */
+function countForeignLocked(map: SharedMap, region: number, hash: number): number {
+  let count = 0;
+  let slot = firstCandidateLocked(map, region, hash);
+  while (slot !== NO_SLOT) {
+    if (!isOwnRecord(map, region, recordInSlot(map, slot))) count++;
+    slot = nextCandidateLocked(map, region, hash, slot);
+  }
+  return count;
 }
 
 /** The `nth` candidate whose record lies in another region, if it is the packet's. Its region is then held. */

@@ -44,7 +44,7 @@ import { holdRegion } from './hold.js';
 import { noticeChangeLocked } from './membership.js';
 import { PACKET } from './packet.js';
 import { handlePayload, restoreSegment } from './payload.js';
-import { ROW } from './row.js';
+import { NO_REGION, ROW } from './row.js';
 import type { Tracker } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
 import { describePacket, finishPacket, setMarks } from './verdict.js';
@@ -94,12 +94,14 @@ export function judgePacket(
   }
   if (record === NONE) {
     let found = findPacket(tracker, index, region, key, wasTranslated);
+    // The connection may be in a region whose lock is not to be had: nobody knows, so none may be opened.
+    const isUnknown = tracker.held === NO_REGION;
     isReply = ((found & 1) === 1) !== wasTranslated;
     if ((flags & ACTION_FORCE) !== 0 && found > 0 && isReply) {
       removeConnectionLocked(tracker, found >>> 1, EVENT.replaced);
       found = NOT_FOUND;
     }
-    let opens = found <= 0 && !isRelated;
+    let opens = found <= 0 && !isRelated && !isUnknown;
     if (found > 0) {
       record = found >>> 1;
       const conn = recordAt(tracker.map, record);
@@ -115,6 +117,9 @@ export function judgePacket(
         reason = -result;
       }
       if (result >= 0 && (tracker.words[conn + STATUS] & STATUS_RELATED) !== 0) state |= REL;
+    } else if (isUnknown) {
+      state = INV;
+      reason = REASON['table-locked'];
     } else if (isRelated) {
       state = INV;
       reason = REASON['icmp-error-unrelated'];
