@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { SweeperTask } from '../src/engine/engine.js';
 import { CONTROL, type EngineMemory, handleOf } from '../src/engine/memory.js';
+import { WISH } from '../src/engine/park.js';
 
 const SWEEPER_FILE = fileURLToPath(new URL('../workers/sweeper.js', import.meta.url));
 
@@ -21,7 +22,7 @@ export async function withSweeper<T>(memory: EngineMemory, owner: number, measur
   try {
     const sweeper = pool.run({ memory: handleOf(memory), owner } satisfies SweeperTask);
     const result = await measure();
-    Atomics.store(control, CONTROL.STOP, 1); // publishes the wish
+    Atomics.store(control, CONTROL.STOP, WISH.STOP); // publishes the wish
     Atomics.add(control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
     Atomics.notify(control, CONTROL.SWEEP_WAKE);
     await sweeper;

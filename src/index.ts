@@ -34,7 +34,7 @@ export { Engine } from './engine/engine.js';
 export type { Family, FragmentSettings } from './engine/fragment-settings.js';
 export type { Bucket, Quantiles } from './engine/histogram.js';
 export { LocalEngine } from './engine/local.js';
-export type { EmergencyEvent, EngineOptions, TableOptions } from './engine/options.js';
+export type { EmergencyEvent, EngineOptions, TableOptions, WorkerDeath } from './engine/options.js';
 export { PACKET, PACKET_WORDS } from './engine/packet.js';
 export type { FlowRules } from './engine/pipeline.js';
 export { PROFILES, type ProfileName, type Rate, type TablePolicy, type ZonePolicy } from './engine/policy.js';

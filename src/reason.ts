@@ -92,6 +92,7 @@ const REASONS = [
   ['flow-limit', 'the packet went through more flow tables or actions than a packet may'],
   ['frame-range', 'the frame lies outside the frame memory'],
   ['table-locked', 'the part of the table that holds the connection stayed locked for too long'],
+  ['shard-died', 'the shard died at this packet; another one goes on with the next'],
 ] as const satisfies readonly (readonly [name: string, meaning: string])[];
 
 export type ReasonName = (typeof REASONS)[number][0];

@@ -7,11 +7,20 @@ import { wallClockMs } from '../src/engine/clock.js';
 import type { ShardTask } from '../src/engine/engine.js';
 import { histogramRow, recordDuration } from '../src/engine/histogram.js';
 import { attachMemory, CONTROL, type EngineMemory } from '../src/engine/memory.js';
+import { parkIfAsked, WISH } from '../src/engine/park.js';
 import { Pipeline } from '../src/engine/pipeline.js';
 import { processPackets } from '../src/engine/process.js';
 import { attachReassembly } from '../src/engine/reassembly.js';
 import { isReleasing, settleFragments } from '../src/engine/release.js';
-import { attachRing, processed, produced, publishProcessed, type Ring, waitForProduced } from '../src/engine/ring.js';
+import {
+  attachRing,
+  PARKED,
+  processed,
+  produced,
+  publishProcessed,
+  type Ring,
+  waitForProduced,
+} from '../src/engine/ring.js';
 import { TopSketches } from '../src/engine/top.js';
 import { createTracker, type Tracker } from '../src/engine/tracker.js';
 import { MAX_BATCH } from '../src/wire/rows.js';
@@ -49,10 +58,11 @@ export default function runShard(task: ShardTask): void {
   Atomics.add(memory.control, CONTROL.READY, 1); // counts this worker in
   let done = processed(ring);
   for (;;) {
+    parkIfAsked(memory.control, ring.control, PARKED);
     const waiting = (produced(ring) - done) | 0;
     if (waiting === 0) {
       const stops = Atomics.load(memory.control, CONTROL.STOP); // packets published before the wish are seen below
-      if (stops === 1 && produced(ring) === done) return;
+      if (stops === WISH.STOP && produced(ring) === done) return;
       if (memory.control[CONTROL.IS_WALL_CLOCK] === 1) tracker.now[0] = wallClockMs();
       settleFragments(tracker);
       waitForProduced(ring, done, isReleasing(tracker) ? RELEASING_MS : IDLE_MS);

@@ -7,6 +7,7 @@ import { wallClockMs } from '../src/engine/clock.js';
 import { EVENT } from '../src/engine/counters.js';
 import type { SweeperTask } from '../src/engine/engine.js';
 import { attachMemory, CONTROL } from '../src/engine/memory.js';
+import { parkIfAsked, WISH } from '../src/engine/park.js';
 import { createSweepCursor, isIdle, pauseMs, sweepStep } from '../src/engine/sweep.js';
 import { createTracker } from '../src/engine/tracker.js';
 
@@ -25,19 +26,21 @@ export default function runSweeper(task: SweeperTask): void {
   const tracker = createTracker(memory, task.owner);
   const cursor = createSweepCursor(tracker.map);
   Atomics.add(control, CONTROL.READY, 1); // counts this worker in
-  const isStopping = () => Atomics.load(control, CONTROL.STOP) === 1; // orders nothing
-  while (!isStopping()) {
+  const isWished = (wish: number) => Atomics.load(control, CONTROL.STOP) === wish; // orders nothing
+  for (;;) {
+    parkIfAsked(control, control, CONTROL.SWEEPER_PARKED);
+    if (isWished(WISH.STOP)) return;
     tracker.counts[EVENT.sweepWakes]++;
     const seen = Atomics.load(control, CONTROL.SWEEP_WAKE); // before the pass: what wakes during it is not lost
     const timeMs = () => (control[CONTROL.IS_WALL_CLOCK] === 1 ? wallClockMs() : 0);
     if (!isIdle(tracker)) {
       let restedMs = performance.now();
-      while (sweepStep(tracker, cursor, timeMs()) && !isStopping()) {
+      while (sweepStep(tracker, cursor, timeMs()) && isWished(WISH.RUN)) {
         if (performance.now() - restedMs < BURST_MS) continue;
         Atomics.wait(rest, 0, 0, REST_MS); // a pause, nobody changes the word
         restedMs = performance.now();
       }
     }
-    if (!isStopping()) Atomics.wait(control, CONTROL.SWEEP_WAKE, seen, pauseMs(tracker, cursor, timeMs()));
+    if (isWished(WISH.RUN)) Atomics.wait(control, CONTROL.SWEEP_WAKE, seen, pauseMs(tracker, cursor, timeMs()));
   }
 }

@@ -25,6 +25,7 @@ import {
   firstOfListLocked,
   giveRecordLocked,
   insertLocked,
+  isLive,
   joinListLocked,
   leaveListLocked,
   leaveLocked,
@@ -34,6 +35,7 @@ import {
   nextOfListLocked,
   RECORD,
   REGION,
+  rebuildLocked,
   recordAt,
   recordInSlot,
   regionAt,
@@ -337,4 +339,20 @@ export function reapExpectationsLocked(
     }
     record = next;
   }
+}
+
+/**
+ * Forgets all of them, after a thread has died while it wrote here. For repair: no other thread works on the map.
+ * Connections that are announced come again as strangers, unless their announcement is sent again.
+ */
+export function forgetExpectations(map: SharedMap): void {
+  const { words } = map;
+  const region = regionAt(map, REGION_0);
+  for (let record = 1; record <= words[region + REGION.RECORD_FRESH]; record++) {
+    const at = recordAt(map, record);
+    Atomics.store(words, at + STAMP, 0); // readers keep off
+    if (isLive(map, record)) words[at + RECORD.GENERATION]++;
+  }
+  rebuildLocked(map, REGION_0, () => []);
+  words[region + USER.OLDEST] = NONE;
 }

@@ -9,7 +9,13 @@
 import { isatty } from 'node:tty';
 import { Command, Option } from 'commander';
 import { Engine } from '../engine/engine.js';
-import { DEFAULT_MAX_CONNECTIONS, type EngineOptions, MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
+import {
+  DEFAULT_MAX_CONNECTIONS,
+  type EngineOptions,
+  MAX_CONNECTIONS,
+  MAX_SHARDS,
+  type WorkerDeathListener,
+} from '../engine/options.js';
 import type { FlowRules } from '../engine/pipeline.js';
 import { FlowError } from '../flows/index.js';
 import { oneLine } from '../pcap/descriptor.js';
@@ -121,7 +127,7 @@ async function replay(file: string, flags: ReplayFlags): Promise<number> {
   const reader = CaptureReader.open(file, { polled: true, ...(usesArena(flags) ? { chunkBytes: HEAD_BYTES } : {}) });
   try {
     log.info({ file, interfaces: reader.interfaces }, 'capture opened');
-    const engine = await openEngine(flags, flows, reader.totalBytes);
+    const engine = await openEngine(flags, flows, reader.totalBytes, death => log.warn(death, 'worker died'));
     log.info({ shards: engine.shards, clock: flags.clock }, 'engine opened');
     try {
       applyZoneFlags(engine.settings, flags);
@@ -141,8 +147,9 @@ async function openEngine(
   flags: ReplayFlags,
   flows: FlowRules | undefined,
   captureBytes: number | undefined,
+  onWorkerDeath: WorkerDeathListener,
 ): Promise<Engine> {
-  const options = engineOptions(flags, captureBytes);
+  const options = { ...engineOptions(flags, captureBytes), onWorkerDeath };
   if (flows === undefined) return Engine.open(options);
   try {
     return await Engine.open({ ...options, flows });

@@ -210,9 +210,7 @@ function findOwnLocked(tracker: Tracker, region: number, base: number, key: numb
   let slot = firstCandidateLocked(map, region, hash);
   while (slot !== NO_SLOT) {
     const record = recordInSlot(map, slot);
-    const found = isOwnRecord(map, region, record)
-      ? checkCandidateLocked(tracker, record, base, key, hash)
-      : NOT_FOUND;
+    const found = isOwnRecord(map, region, record) ? checkCandidateLocked(tracker, record, base, key, hash) : NOT_FOUND;
     if (found > 0) return found;
     if (found < 0) ended = found;
     slot = nextCandidateLocked(map, region, hash, slot);

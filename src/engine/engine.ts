@@ -1,18 +1,19 @@
 /**
- * The engine with workers: opening, feeding, asking and closing. Shards and the sweeper are one long task each in a
- * Piscina pool; packets and verdicts travel through shared memory, the pool only starts, stops and reports failures.
+ * The engine with workers: opening, feeding, asking and closing. Packets and verdicts travel through shared memory; who
+ * the workers are, and what happens when one dies, is in crew.ts.
  *
- * Imports the other files of engine/, piscina, sharedarraybuffer-hashmap. Imported by the public API and cli/.
+ * Imports the other files of engine/, fragment/layout, sharedarraybuffer-hashmap. Imported by the public API and cli/.
  */
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
+import { attachFragmentStore, forgetFragments } from '../fragment/layout.js';
 import { touchMap } from '../sharedarraybuffer-hashmap/index.js';
 import { CT } from '../track/state.js';
 import type { WasmMemory } from '../wire/wasm.js';
 import type { CtAction } from './action.js';
 import type { PacketBatch } from './batch.js';
-import { type Counters, readCounters } from './counters.js';
+import { type Counters, EVENT, readCounters } from './counters.js';
+import { Crew, type Member } from './crew.js';
 import { createHistograms, type Quantiles, readHistograms } from './histogram.js';
 import { CONTROL, type EngineMemory, handleOf, type MemoryHandle, reserveMemory } from './memory.js';
 import {
@@ -29,11 +30,22 @@ import { type FlowRules, Pipeline } from './pipeline.js';
 import { applyProfile } from './policy.js';
 import { Producer } from './producer.js';
 import { createReassemblyMemory, type ReassemblyHandle } from './reassembly.js';
+import { refusePacketOfDeath } from './recover.js';
 import { ReleasedPackets } from './released.js';
-import { allocateFrames, attachRing, createRing, PATIENCE, type Ring, type RingHandle, wakeAll } from './ring.js';
+import {
+  allocateFrames,
+  attachRing,
+  createRing,
+  PARKED,
+  PATIENCE,
+  type RingHandle,
+  wakeAll,
+  wakeShard,
+} from './ring.js';
 import { Settings } from './settings.js';
 import { readStatistics, type Statistics } from './statistics.js';
 import { readSweepHistograms, readSweepTimes, type SweepHistograms, type SweepTimes } from './sweep.js';
+import { tell } from './tell.js';
 import { createTopMemory, readTop, type TopEntry, type TopQuery } from './top.js';
 import { createTracker, defineAction, type Tracker } from './tracker.js';
 
@@ -42,13 +54,6 @@ const CONTROL_OWNER = 1;
 const SWEEPER_OWNER = 2;
 const FIRST_SHARD_OWNER = 3;
 
-/** How long workers may take to start, and to stop after their last packet. */
-const START_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 10_000;
-/** Between two looks at whether all workers have started. */
-const POLL_MS = 2;
-/** Between two calls to shards that may just have been falling asleep. */
-const WAKE_MS = 10;
 /** A verdict is waited for in slices, so that the failure of a worker is noticed. */
 const WAIT_MS = 100;
 /** Calls of execute() that may wait for their turn. */
@@ -100,10 +105,6 @@ function createRings(memory: WasmMemory, { shards, ringPackets, ringBytes, arena
   return { rings, arenaAt };
 }
 
-function sleep(ms: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, ms));
-}
-
 export class Engine {
   readonly memory: EngineMemory;
   /** What can be changed while packets flow. */
@@ -117,12 +118,9 @@ export class Engine {
   readonly released: ReleasedPackets;
   /** Where the shards hold fragments. */
   readonly fragmentMemory: readonly ReassemblyHandle[];
-  readonly #rings: readonly Ring[];
-  readonly #pool: Piscina;
+  readonly #crew: Crew;
   readonly #latency: SharedArrayBuffer | undefined;
   readonly #top: SharedArrayBuffer | undefined;
-  readonly #tasks: Promise<void>[] = [];
-  #failure: Error | undefined;
   #isClosing = false;
   #closed: Promise<void> | undefined;
   #turn: Promise<void> = Promise.resolve();
@@ -135,7 +133,6 @@ export class Engine {
     this.settings = new Settings(this.memory);
     this.tracker = createTracker(this.memory, CONTROL_OWNER);
     const { rings, arenaAt } = createRings(this.memory.wasm, options);
-    this.#rings = rings.map(attachRing);
     const { control } = this.memory;
     this.producer = new Producer(rings, control[CONTROL.KEY0], control[CONTROL.KEY1], arenaAt);
     this.fragmentMemory = rings.map(() => createReassemblyMemory(this.memory.wasm, options.fragmentBytes));
@@ -143,20 +140,11 @@ export class Engine {
     const flows = this.#defineFlows(options.flows);
     this.#latency = options.measuresLatency ? createHistograms(options.shards) : undefined;
     this.#top = options.tracksTop ? createTopMemory(options.shards) : undefined;
+    const shards = rings.map((ring, shard) => this.#shard(shard, ring, flows));
     // From here on nothing throws that would leave threads behind. They load their modules while pages are touched.
-    const threads = options.shards + 1;
-    this.#pool = new Piscina({ minThreads: threads, maxThreads: threads, atomics: 'disabled', filename: SHARD_FILE });
+    this.#crew = new Crew(this.tracker, [...shards, this.#sweeper()], options.onWorkerDeath);
     touchMap(this.memory.map);
-    const memory = handleOf(this.memory);
-    rings.forEach((ring, shard) => {
-      const latency = this.#latency && { buffer: this.#latency, row: shard };
-      const top = this.#top && { buffer: this.#top, row: shard };
-      const owner = FIRST_SHARD_OWNER + shard;
-      const task: ShardTask = { memory, ring, fragments: this.fragmentMemory[shard], owner, latency, top, flows };
-      this.#start(`shard ${shard}`, task, SHARD_FILE);
-    });
-    const sweeper: SweeperTask = { memory, owner: SWEEPER_OWNER };
-    this.#start('sweeper', sweeper, SWEEPER_FILE);
+    this.#crew.start();
     if (options.onEmergency !== undefined) void this.#watchEmergencies(options.onEmergency);
   }
 
@@ -167,7 +155,7 @@ export class Engine {
   static async open(options: EngineOptions = {}): Promise<Engine> {
     const engine = new Engine(resolveOptions(options));
     try {
-      await engine.#waitUntilReady();
+      await engine.#crew.waitUntilReady();
     } catch (error) {
       // Not at once: Node.js aborts the process when a thread is ended while it loads its first module.
       await engine.close();
@@ -184,34 +172,59 @@ export class Engine {
     return { rules, firstAction };
   }
 
-  #start(name: string, task: ShardTask | SweeperTask, filename: string): void {
-    const run: Promise<void> = this.#pool.run(task, { filename });
-    const ended = run.then(
-      () => {
-        if (!this.#isClosing) this.#fail(name, 'ended although nobody stopped it');
-      },
-      (error: unknown) => this.#fail(name, error instanceof Error ? error.message : String(error)),
-    );
-    this.#tasks.push(ended);
+  #shard(shard: number, handle: RingHandle, flows: ShardTask['flows']): Member {
+    const ring = attachRing(handle);
+    const fragments = this.fragmentMemory[shard];
+    const owner = FIRST_SHARD_OWNER + shard;
+    const latency = this.#latency && { buffer: this.#latency, row: shard };
+    const top = this.#top && { buffer: this.#top, row: shard };
+    const task: ShardTask = { memory: handleOf(this.memory), ring: handle, fragments, owner, latency, top, flows };
+    return {
+      name: `shard ${shard}`,
+      owner,
+      filename: SHARD_FILE,
+      task,
+      parked: ring.control,
+      parkedAt: PARKED,
+      wake: () => wakeShard(ring),
+      dismiss: () => wakeAll(ring),
+      salvage: () => ({
+        packets: refusePacketOfDeath(ring, flows !== undefined),
+        fragments: this.#forgetFragments(fragments),
+      }),
+    };
   }
 
-  #fail(name: string, why: string): void {
-    this.#failure ??= new Error(`${name} failed: ${why}`);
+  #sweeper(): Member {
+    const { control } = this.memory;
+    const wake = () => {
+      Atomics.add(control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
+      Atomics.notify(control, CONTROL.SWEEP_WAKE);
+    };
+    return {
+      name: 'sweeper',
+      owner: SWEEPER_OWNER,
+      filename: SWEEPER_FILE,
+      task: { memory: handleOf(this.memory), owner: SWEEPER_OWNER } satisfies SweeperTask,
+      parked: control,
+      parkedAt: CONTROL.SWEEPER_PARKED,
+      wake,
+      dismiss: wake,
+      salvage: () => ({ packets: 0, fragments: 0 }),
+    };
   }
 
-  async #waitUntilReady(): Promise<void> {
-    for (let waited = 0; waited < START_TIMEOUT_MS; waited += POLL_MS) {
-      this.checkFailure();
-      const ready = Atomics.load(this.memory.control, CONTROL.READY); // acquires nothing that is read here
-      if (ready === this.shards + 1) return;
-      await sleep(POLL_MS);
-    }
-    throw new Error(`the workers did not start within ${START_TIMEOUT_MS} ms`);
+  /** Gives up what a shard that has died was holding. @returns how many fragments */
+  #forgetFragments({ store }: ReassemblyHandle): number {
+    const count = forgetFragments(attachFragmentStore(store, PACKET_WORDS));
+    Atomics.sub(this.memory.control, CONTROL.FRAGMENTS, count); // a count, orders nothing
+    this.tracker.counts[EVENT.fragmentsLost] += count;
+    return count;
   }
 
-  /** @throws Error when a worker has failed: the engine can then only be closed */
+  /** @throws Error when workers have died again and again: the engine can then only be closed */
   checkFailure(): void {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#crew.checkFailure();
   }
 
   /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
@@ -221,8 +234,9 @@ export class Engine {
 
   /**
    * Judges all packets of the batch: each in its shard, the packets of a connection in their order. Resolves when the
-   * verdicts are in the batch. Calls that overlap take turns.
-   * @throws Error when a worker has failed, the engine is closed, or too many calls wait for their turn
+   * verdicts are in the batch, which is the engine's until then. Calls that overlap take turns.
+   * @throws Error when workers have died again and again, the engine is closed, too many calls wait for their turn, or
+   *   packets of `producer` are under way
    */
   async execute(batch: PacketBatch): Promise<void> {
     if (this.#closed !== undefined) throw new Error('the engine is closed');
@@ -238,11 +252,13 @@ export class Engine {
   }
 
   async #run(batch: PacketBatch): Promise<void> {
-    // What a failed call has left in the rings would be taken for this one's.
     this.checkFailure();
+    // Their verdicts would be taken for this call's.
+    if (this.producer.pending > 0) throw new Error('packets of engine.producer are under way: release their verdicts');
+    const { length } = batch;
     let pushed = 0;
-    for (let read = 0; read < batch.length; ) {
-      while (pushed < batch.length && this.#push(batch, pushed)) pushed++;
+    for (let read = 0; read < length; ) {
+      while (pushed < length && this.#push(batch, pushed)) pushed++;
       this.producer.publish();
       const ready = this.#collect(batch, read);
       read += ready;
@@ -340,7 +356,7 @@ export class Engine {
     let told = 0;
     while (!this.#isClosing) {
       const seen = Atomics.load(control, CONTROL.EMERGENCY); // acquires nothing that is read here
-      while (told !== seen) listener({ isOn: isEmergency(++told), connections: this.connectionCount });
+      while (told !== seen) tell(listener, { isOn: isEmergency(++told), connections: this.connectionCount });
       const waiting = Atomics.waitAsync(control, CONTROL.EMERGENCY, seen);
       if (waiting.async) await waiting.value;
     }
@@ -358,24 +374,7 @@ export class Engine {
   async #close(): Promise<void> {
     await this.#turn;
     this.#isClosing = true;
-    const { control } = this.memory;
-    Atomics.store(control, CONTROL.STOP, 1); // publishes the wish; workers finish their rings first
-    Atomics.add(control, CONTROL.SWEEP_WAKE, 1); // changes the word that the sweeper sleeps on
-    Atomics.notify(control, CONTROL.SWEEP_WAKE);
-    Atomics.notify(control, CONTROL.EMERGENCY); // ends #watchEmergencies()
-    const wakeRings = () => {
-      for (const ring of this.#rings) wakeAll(ring);
-    };
-    wakeRings();
-    const waking = setInterval(wakeRings, WAKE_MS);
-    const timeout = new AbortController();
-    const late = new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, STOP_TIMEOUT_MS);
-      timeout.signal.addEventListener('abort', () => clearTimeout(timer));
-    });
-    await Promise.race([Promise.all(this.#tasks), late]);
-    clearInterval(waking);
-    timeout.abort();
-    await this.#pool.destroy();
+    Atomics.notify(this.memory.control, CONTROL.EMERGENCY); // ends #watchEmergencies()
+    await this.#crew.stop();
   }
 }

@@ -6,7 +6,7 @@
  * Imports packet, ring. Imported by producer.ts and fragments.ts.
  */
 import { FRAME_TAIL } from './packet.js';
-import { attachRing, processed, publishProduced, type Ring, type RingHandle } from './ring.js';
+import { attachRing, processed, produced, publishProduced, type Ring, type RingHandle } from './ring.js';
 
 /** Frames start on cache lines. */
 const FRAME_ALIGN = 64;
@@ -30,12 +30,15 @@ export interface Lane {
 
 export function createLane(handle: RingHandle): Lane {
   const ring = attachRing(handle);
-  // A ring that another thread filled before goes on where that one has left it, with nothing under way.
-  const count = processed(ring);
+  // A ring that another thread filled before goes on where that one has left it. What is under way has its frames
+  // anywhere: there is no room for others until all of it is released.
+  const filled = produced(ring);
+  const released = processed(ring);
+  const used = filled === released ? 0 : ring.frameBytes;
   const taken = new Int32Array(ring.capacity);
+  taken[(filled - 1) & (ring.capacity - 1)] = used;
   const reserved = { reservedAt: 0, reservedBytes: 0, reservedTaken: 0 };
-  const head = ring.framesAt;
-  return { ring, filled: count, published: count, judged: count, released: count, head, used: 0, taken, ...reserved };
+  return { ring, filled, published: filled, judged: released, released, head: ring.framesAt, used, taken, ...reserved };
 }
 
 /**

@@ -47,6 +47,24 @@ export interface EmergencyEvent {
 
 export type EmergencyListener = (event: EmergencyEvent) => void;
 
+/** A worker has died, and another one has taken its place. */
+export interface WorkerDeath {
+  /** `shard 0`, …, `sweeper`. */
+  readonly worker: string;
+  /** Of its error, one line as a rule. */
+  readonly why: string;
+  /** Milliseconds from its death until all workers went on. */
+  readonly tookMs: number;
+  /** Connections that the repaired table has no place for: none but for a bad hash. */
+  readonly connectionsLost: number;
+  /** Packets that got the reason `shard-died`: one at the most. */
+  readonly packetsRefused: number;
+  /** Fragments that it was holding. */
+  readonly fragmentsLost: number;
+}
+
+export type WorkerDeathListener = (death: WorkerDeath) => void;
+
 /** What an engine with workers can be told besides. */
 export interface EngineOptions extends TableOptions {
   /** Shard workers. Default: one less than the machine has processors, at least 1. */
@@ -57,6 +75,8 @@ export interface EngineOptions extends TableOptions {
   readonly sweepIntervalMs?: number;
   /** Is called on the thread that opened the engine, once when an emergency begins and once when it ends. */
   readonly onEmergency?: EmergencyListener;
+  /** Is called on the thread that opened the engine when a worker has died and was replaced. */
+  readonly onWorkerDeath?: WorkerDeathListener;
   /** Packets that fit into a shard's ring, a power of two. Default 4096. */
   readonly ringPackets?: number;
   /** Bytes of frames that fit into a shard's ring. Default 8 MiB. */
@@ -67,10 +87,11 @@ export interface EngineOptions extends TableOptions {
   readonly measuresLatency?: boolean;
 }
 
-export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows' | 'onEmergency'>> & {
+export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows' | 'onEmergency' | 'onWorkerDeath'>> & {
   readonly hashKey: readonly [number, number];
   readonly flows: FlowRules | undefined;
   readonly onEmergency: EmergencyListener | undefined;
+  readonly onWorkerDeath: WorkerDeathListener | undefined;
 };
 
 export const MAX_SHARDS = 256;
@@ -124,6 +145,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     seed,
     flows,
     onEmergency,
+    onWorkerDeath,
   } = options;
   checkRange('shards', shards, 1, MAX_SHARDS);
   checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
@@ -160,6 +182,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     hashKey: hashKeyOf(seed),
     flows,
     onEmergency,
+    onWorkerDeath,
   };
 }
 

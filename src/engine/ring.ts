@@ -30,8 +30,11 @@ const RING = {
   CAPACITY: 64,
   MOST_PATIENCE: 65,
   CLOSING: 66,
+  PARKED: 67,
 } as const;
 const HEADER_WORDS = 80;
+/** Word of `control` that is 1 while the shard is parked: see park.ts. */
+export const PARKED = RING.PARKED;
 const HEADER_BYTES = HEADER_WORDS * Int32Array.BYTES_PER_ELEMENT;
 
 /** Looks at the other side's count before going to sleep: some 20 µs. */
@@ -159,6 +162,11 @@ export async function processedArrival(ring: Ring, seen: number, ms: number): Pr
   const waiting = Atomics.waitAsync(ring.control, RING.PROCESSED, seen, ms);
   if (waiting.async) await waiting.value;
   Atomics.store(ring.control, RING.PRODUCER_SLEEPS, 0); // takes the flag back
+}
+
+/** Has a shard that waits look around, also for what the engine wishes. Who is just falling asleep may miss it. */
+export function wakeShard(ring: Ring): void {
+  Atomics.notify(ring.control, RING.PRODUCED);
 }
 
 /**

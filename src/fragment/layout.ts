@@ -156,6 +156,13 @@ export function attachFragmentStore(buffer: SharedArrayBuffer, rowWords: number)
   };
 }
 
+/** Forgets all that is held, after the thread that works on it has died. @returns how many fragments that were */
+export function forgetFragments(store: FragmentStore): number {
+  const count = usedItems(store, store.fragments);
+  store.words.fill(0, HEADER.OLDEST, HEADER_WORDS + 2 * BUCKETS);
+  return count;
+}
+
 /** First word of an item. */
 export function itemAt(pool: Pool, item: number): number {
   return pool.at + item * pool.itemWords;

@@ -102,9 +102,9 @@ function takeMap(words: Int32Array, at: number): number {
   return at;
 }
 
-/** Lets others claim maps again after a thread has ended in the middle of it. */
-export function releaseClaim(words: Int32Array, dead: number): void {
-  Atomics.compareExchange(words, CLAIMER, dead, 0); // publishes what the dead thread has named
+/** Forgets all maps, after a thread has died while it wrote here. For repair: no other thread works on them. */
+export function forgetUsedPorts(words: Int32Array): void {
+  words.fill(0);
 }
 
 function wordOf(at: number, port: number): number {

@@ -21,7 +21,15 @@ export {
 } from './buckets.js';
 export { BUCKET_WORDS, LINE_WORDS, RECORD, REGION } from './layout.js';
 export { firstOfListLocked, joinListLocked, leaveListLocked, nextOfListLocked } from './list.js';
-export { lockFreeRegion, lockOwner, lockRegion, takeOverLock, tryLockRegion, unlockRegion } from './lock.js';
+export {
+  breakLocks,
+  lockFreeRegion,
+  lockOwner,
+  lockRegion,
+  renewLocks,
+  tryLockRegion,
+  unlockRegion,
+} from './lock.js';
 export {
   annexAt,
   attachMap,

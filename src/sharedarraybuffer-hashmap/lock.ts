@@ -1,10 +1,11 @@
 /**
  * The region lock: a word that holds 0 or the number of the thread that owns it.
  *
- * | LOCK  | meaning                                  | left by                              |
- * |-------|------------------------------------------|--------------------------------------|
- * | 0     | free                                     | compare-exchange 0 → owner           |
- * | n > 0 | held by the thread whose number is n     | store of 0 by n; takeOverLock() if n died |
+ * | LOCK  | meaning                                  | left by                                 |
+ * |-------|------------------------------------------|-----------------------------------------|
+ * | 0     | free                                     | compare-exchange 0 → owner              |
+ * | n > 0 | held by the thread whose number is n     | store of 0 by n; breakLock() if n died  |
+ * | -1    | broken: its holder died, nobody gets it  | renewLocks(), once the map is repaired  |
  *
  * WAITERS counts the threads that found the lock held. The holder notifies only when it is not 0, since a notify costs
  * more than the lock, and lets waiters go first before it takes the lock again, so that a busy worker, which frees the
@@ -22,6 +23,7 @@ import { regionAt, type SharedMap } from './map.js';
 const { LOCK, WAITERS } = REGION;
 
 const FREE = 0;
+const BROKEN = -1;
 /** Looks at the lock before going to sleep: some 20 µs, several batches of a worker that runs on another core. */
 const SPINS = 2000;
 /** How long a thread sleeps at a time; a holder wakes it sooner. */
@@ -34,7 +36,8 @@ const COURTESY_SPINS = 500;
 
 /**
  * Takes the lock of a region for the thread numbered `owner` (1 or more, one number per thread).
- * @returns false when it stayed with others for two seconds: its holder is dead or stuck
+ * @returns false when it stayed with others for two seconds: its holder is stuck, or has died and nobody has noticed yet;
+ *   false at once when the lock is broken
  */
 export function lockRegion(map: SharedMap, region: number, owner: number): boolean {
   return lockFreeRegion(map, region, owner) || waitForLock(map.words, regionAt(map, region), owner);
@@ -72,13 +75,25 @@ export function lockOwner(map: SharedMap, region: number): number {
 }
 
 /**
- * Moves the lock from a thread that is known to have ended to `owner`, who must repair the region (rebuildLocked())
- * and free it.
- * @returns false when the dead thread did not hold it
+ * Breaks the locks that a thread held which is known to have ended: whoever wants one of them is refused at once, those
+ * who wait included, until the map is repaired.
  */
-export function takeOverLock(map: SharedMap, region: number, dead: number, owner: number): boolean {
-  const seen = Atomics.compareExchange(map.words, regionAt(map, region) + LOCK, dead, owner); // acquires the region
-  return seen === dead;
+export function breakLocks(map: SharedMap, dead: number): void {
+  const { words } = map;
+  for (let region = 0; region < map.regions; region++) {
+    const at = regionAt(map, region);
+    const seen = Atomics.compareExchange(words, at + LOCK, dead, BROKEN); // acquires what the dead thread has published
+    if (seen === dead) Atomics.notify(words, at + LOCK);
+  }
+}
+
+/** Makes all locks free and forgets who waits for them. For repair: no other thread works on the map. */
+export function renewLocks(map: SharedMap): void {
+  for (let region = 0; region < map.regions; region++) {
+    const at = regionAt(map, region);
+    Atomics.store(map.words, at + WAITERS, 0); // a thread that died while it waited is still counted
+    Atomics.store(map.words, at + LOCK, FREE); // publishes the repaired region
+  }
 }
 
 function letWaitersPass(words: Int32Array, at: number): void {
@@ -100,6 +115,7 @@ function waitForLock(words: Int32Array, at: number, owner: number): boolean {
 function spinForLock(words: Int32Array, at: number, owner: number): boolean {
   for (let spin = 0; spin < SPINS; spin++) {
     const holder = Atomics.load(words, at + LOCK); // spares the line the compare-exchange while it is held
+    if (holder === BROKEN) return false;
     if (holder !== FREE) continue;
     const seen = Atomics.compareExchange(words, at + LOCK, FREE, owner); // acquires the region
     if (seen === FREE) return true;
@@ -112,6 +128,7 @@ function sleepForLock(words: Int32Array, at: number, owner: number): boolean {
   for (let wakes = 0; wakes < MAX_WAKES && rounds < WAIT_ROUNDS; wakes++) {
     const seen = Atomics.compareExchange(words, at + LOCK, FREE, owner); // acquires the region
     if (seen === FREE) return true;
+    if (seen === BROKEN) return false;
     if (Atomics.wait(words, at + LOCK, seen, WAIT_MS) === 'timed-out') rounds++;
     else if (spinForLock(words, at, owner)) return true;
   }

@@ -5,7 +5,9 @@
  * makes true last and removeLocked() makes untrue first. Index, free lists and counts are made anew from that, so no
  * order of the dead thread's writes can hurt. Cost: one walk over the region, some 100 ns per record.
  *
- * Imports buckets, layout, map, slab. Imported by engine/ through index.ts.
+ * Further keys of records, whichever region those are in, are the user's to enter again, as are lists.
+ *
+ * Imports buckets, layout, map, slab. Imported by engine/ and alg/ through index.ts.
  */
 import { clearBucketsLocked, enterLocked, isLive } from './buckets.js';
 import { RECORD, REGION } from './layout.js';
@@ -18,10 +20,14 @@ const { RECORDS_USED, RECORD_FREE, RECORD_FRESH, ANNEXES_USED, ANNEX_FREE, ANNEX
 /**
  * Rebuilds the index, the free lists and the counts of a region from its live records.
  *
- * @param annexOf the annex that belongs to the record at a word offset, or NONE
+ * @param annexesOf the annexes that belong to the record at a word offset; NONE among them is skipped
  * @returns the number of live records that found no slot any more and were freed: 0 but for a bad hash
  */
-export function rebuildLocked(map: SharedMap, region: number, annexOf: (recordAt: number) => number): number {
+export function rebuildLocked(
+  map: SharedMap,
+  region: number,
+  annexesOf: (recordAt: number) => readonly number[],
+): number {
   const { words } = map;
   const at = regionAt(map, region);
   const first = region * map.recordsPerRegion + 1;
@@ -36,8 +42,7 @@ export function rebuildLocked(map: SharedMap, region: number, annexOf: (recordAt
     const base = recordAt(map, record);
     const isKept = isLive(map, record) && enterLocked(map, region, words[base + HASH], record);
     if (isKept) {
-      const annex = annexOf(base);
-      if (annex !== NONE) annexInUse[annex - firstAnnex] = 1;
+      for (const annex of annexesOf(base)) if (annex !== NONE) annexInUse[annex - firstAnnex] = 1;
       continue;
     }
     if (isLive(map, record)) {

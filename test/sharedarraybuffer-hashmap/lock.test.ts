@@ -1,18 +1,19 @@
 /**
- * The region lock: exclusion, fairness, its bounds, and taking it over from the dead.
+ * The region lock: exclusion, fairness, its bounds, and what becomes of it when its holder dies.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import {
+  breakLocks,
   createMap,
   lockOwner,
   lockRegion,
   REGION,
   regionAt,
+  renewLocks,
   type SharedMap,
-  takeOverLock,
   tryLockRegion,
   unlockRegion,
 } from '../../src/sharedarraybuffer-hashmap/index.js';
@@ -118,18 +119,31 @@ test('regions have locks of their own', () => {
   assert.deepEqual([lockOwner(map, 0), lockOwner(map, 1)], [0, 2]);
 });
 
-test('takeOverLock() moves the lock from the named owner only', () => {
+test('breakLocks() breaks the locks of the named owner only, and nobody waits for them until they are renewed', () => {
   const map = newMap();
-  assert.equal(takeOverLock(map, 0, 3, 4), false, 'a free lock');
-  assert.equal(lockOwner(map, 0), 0);
-  assert.ok(lockRegion(map, 0, 7));
-  assert.equal(takeOverLock(map, 0, 3, 4), false, 'the lock of another');
-  assert.equal(lockOwner(map, 0), 7);
-  assert.equal(takeOverLock(map, 0, 7, 4), true);
-  assert.equal(lockOwner(map, 0), 4);
-  assert.equal(takeOverLock(map, 0, 7, 5), false, 'a second time');
-  unlockRegion(map, 0);
-  assert.equal(lockOwner(map, 0), 0);
+  breakLocks(map, 3);
+  assert.deepEqual([lockOwner(map, 0), lockOwner(map, 1)], [0, 0], 'free locks');
+  assert.ok(lockRegion(map, 0, 7) && lockRegion(map, 1, 8));
+  breakLocks(map, 7);
+  assert.equal(lockOwner(map, 1), 8, 'the lock of another');
+  const asked = performance.now();
+  assert.equal(lockRegion(map, 0, 4), false);
+  assert.ok(performance.now() - asked < 500, 'at once, not after two seconds');
+  assert.deepEqual([tryLockRegion(map, 0, 4), waiters(map)], [false, 0]);
+  unlockRegion(map, 1);
+  renewLocks(map);
+  assert.ok(lockRegion(map, 0, 4));
+});
+
+test('who waits for a lock that breaks is refused soon', async () => {
+  const map = newMap();
+  assert.ok(lockRegion(map, 0, 99));
+  const waiting = runThreads<LockJob, LockReport>(SCRIPT, jobs(map, [{ owner: 2, milliseconds: 500 }]));
+  while (waiters(map) === 0) await sleep(1);
+  breakLocks(map, 99);
+  const [{ taken, refused }] = await waiting;
+  // Each of two seconds' waiting would be one at the most.
+  assert.ok(taken === 0 && refused > 10, `${taken} taken, ${refused} refused`);
 });
 
 test('lockRegion() gives up after some two seconds when the holder never frees the lock', () => {
