@@ -8,7 +8,7 @@
  *
  * Behaviour: OVS `expectation_create()`, `expectation_lookup()`, `conn_not_found()`, `write_ct_md()`.
  *
- * Imports alg/, counters, hold, memory, packet, tracker, verdict, sharedarraybuffer-hashmap, track/, wire/.
+ * Imports alg/, clock, counters, hold, memory, packet, tracker, verdict, sharedarraybuffer-hashmap, track/, wire/.
  * Imported by judge.ts, translate.ts, payload.ts.
  */
 import {
