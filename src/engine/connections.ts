@@ -66,7 +66,7 @@ import {
   ZONE_POLICY,
 } from './policy.js';
 import { leaveReply } from './reply.js';
-import { leaveZone, refusalOf, releaseConnections, reserveConnections } from './room.js';
+import { isBeyondLimit, leaveZone, refusalOf, releaseConnections, reserveConnections } from './room.js';
 import { NO_REGION } from './row.js';
 import { noteSuccession } from './succession.js';
 import type { Tracker } from './tracker.js';
@@ -323,11 +323,11 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
   if (refusal !== REASON.none) return refusal;
   let reason = reserveConnections(memory, zone, 1);
   // Another thread may be quicker to take what was freed.
-  for (let tries = 0; reason !== REASON.none && tries < EVICTION_TRIES; tries++) {
+  for (let tries = 0; reason !== REASON.none && tries < EVICTION_TRIES && !isBeyondLimit(memory, zone); tries++) {
     const isMade =
       reason === REASON['zone-full']
-        ? evictOfZoneLocked(tracker, region, policy, zone)
-        : evictLocked(tracker, region, policy, false);
+        ? evictOfZoneLocked(tracker, region, policy, key)
+        : evictLocked(tracker, region, policy, key);
     if (!isMade) break;
     reason = reserveConnections(memory, zone, 1);
   }
@@ -335,25 +335,35 @@ function admitConnectionLocked(tracker: Tracker, region: number, base: number, k
   return reason;
 }
 
-/** The connection of the region that is cheapest to lose, NONE if the policy does not evict or there is none. */
-function cheapestLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): number {
+/** Whether a new connection needs the annex of one that gives way. */
+function needsAnnexLocked(map: SharedMap, region: number, key: number): boolean {
+  return (key & FAMILY_IPV6) !== 0 && annexesUsedLocked(map, region) === map.annexesPerRegion;
+}
+
+/**
+ * The connection of the region that is cheapest to lose and makes room for one with that key, NONE if the policy does not
+ * evict or there is none.
+ */
+function cheapestLocked(tracker: Tracker, region: number, policy: number, key: number): number {
   const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
   if ((flags & POLICY_EVICTS) === 0) return NONE;
+  const needsAnnex = needsAnnexLocked(tracker.map, region, key);
   return victimLocked(tracker, region, needsAnnex, (flags & POLICY_KEEPS_RESERVE) !== 0);
 }
 
 /** Removes that. */
-function evictLocked(tracker: Tracker, region: number, policy: number, needsAnnex: boolean): boolean {
-  return removeVictimLocked(tracker, cheapestLocked(tracker, region, policy, needsAnnex));
+function evictLocked(tracker: Tracker, region: number, policy: number, key: number): boolean {
+  return removeVictimLocked(tracker, cheapestLocked(tracker, region, policy, key));
 }
 
 /**
- * The same for a connection that takes its place, and notes it in the tracker's succession.
+ * The same for a connection that takes its place, and notes it in the tracker's succession. Not for one that needs an annex:
+ * the oldest of a class, which the succession goes by, may have none.
  * @returns whether one was removed
  */
-export function succeedLocked(tracker: Tracker, region: number, policy: number): boolean {
+export function succeedLocked(tracker: Tracker, region: number, policy: number, key: number): boolean {
   const { words, map, memory, counts, succession } = tracker;
-  const victim = cheapestLocked(tracker, region, policy, false);
+  const victim = needsAnnexLocked(map, region, key) ? NONE : cheapestLocked(tracker, region, policy, key);
   if (victim === NONE) return false;
   const conn = recordAt(map, victim);
   const ofClass = listedClass(words, conn);
@@ -365,9 +375,12 @@ export function succeedLocked(tracker: Tracker, region: number, policy: number):
 }
 
 /** The same for one of a zone that is at its limit. */
-function evictOfZoneLocked(tracker: Tracker, region: number, policy: number, zone: number): boolean {
+function evictOfZoneLocked(tracker: Tracker, region: number, policy: number, key: number): boolean {
   const flags = tracker.memory.floodPolicies[policy + ZONE_POLICY.FLAGS];
-  return (flags & POLICY_EVICTS_AT_LIMIT) !== 0 && removeVictimLocked(tracker, zoneVictimLocked(tracker, region, zone));
+  if ((flags & POLICY_EVICTS_AT_LIMIT) === 0) return false;
+  // If an annex is needed, takeOrEvictLocked() takes it from one of any zone.
+  if (needsAnnexLocked(tracker.map, region, key) && cheapestLocked(tracker, region, policy, key) === NONE) return false;
+  return removeVictimLocked(tracker, zoneVictimLocked(tracker, region, zoneOf(key)));
 }
 
 function removeVictimLocked(tracker: Tracker, victim: number): boolean {
@@ -380,9 +393,7 @@ function removeVictimLocked(tracker: Tracker, victim: number): boolean {
 function takeOrEvictLocked(tracker: Tracker, region: number, base: number, key: number, policy: number): number {
   const record = takeConnection(tracker, region, base, key);
   if (record !== NONE || policy === NO_POLICY) return record;
-  const { map } = tracker;
-  const needsAnnex = (key & FAMILY_IPV6) !== 0 && annexesUsedLocked(map, region) === map.annexesPerRegion;
-  return evictLocked(tracker, region, policy, needsAnnex) ? takeConnection(tracker, region, base, key) : NONE;
+  return evictLocked(tracker, region, policy, key) ? takeConnection(tracker, region, base, key) : NONE;
 }
 
 /** STATUS bits that say on which lists and among which counts a new connection is to be: see enterListsLocked(). */

@@ -4,7 +4,8 @@
  *
  * A thread evicts from the region that the new connection goes to, whose lock it holds: what is full may be the region's
  * own part of the memory, or the table as a whole. So a shard that runs ahead of the others makes room in its own part.
- * If that part has nothing to give, the new connection is refused although another part might.
+ * If that part has nothing to give, the new connection is refused although another part might. Nothing gives way to one that
+ * does not fit even then.
  *
  * An eviction is a removal like any other: the entry of a translated connection in another region goes too, and packets
  * that name the connection find it gone by its generation.

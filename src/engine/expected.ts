@@ -8,7 +8,7 @@
  *
  * Behaviour: OVS `expectation_create()`, `expectation_lookup()`, `conn_not_found()`, `write_ct_md()`.
  *
- * Imports alg/, counters, hold, memory, packet, tracker, verdict, sharedarraybuffer-hashmap, track/, wire/.
+ * Imports alg/, clock, counters, hold, memory, packet, tracker, verdict, sharedarraybuffer-hashmap, track/, wire/.
  * Imported by judge.ts, translate.ts, payload.ts.
  */
 import {
@@ -45,7 +45,7 @@ import {
 } from '../track/connection.js';
 import { FACT, FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import { hashKey, zoneHash } from '../wire/hash.js';
-import { regionClockLocked } from './clock.js';
+import { sweepTimeMs } from './clock.js';
 import { EVENT } from './counters.js';
 import { leaveRegion } from './hold.js';
 import { CONTROL } from './memory.js';
@@ -247,9 +247,7 @@ export function sweepExpectations(tracker: Tracker, wallMs: number): void {
   const { expectations, control } = memory;
   const before = Atomics.load(control, CONTROL.EXPECTATIONS); // a count, orders nothing
   if (before === 0 || !lockRegion(expectations, EXPECTATIONS_REGION, owner)) return;
-  reapExpectationsLocked(expectations, map, parent =>
-    Math.max(wallMs, regionClockLocked(map, regionOfRecord(map, parent))),
-  );
+  reapExpectationsLocked(expectations, map, parent => sweepTimeMs(map, regionOfRecord(map, parent), wallMs));
   const count = recordsUsedLocked(expectations, EXPECTATIONS_REGION);
   Atomics.store(control, CONTROL.EXPECTATIONS, count); // lets new connections know when there are none
   unlockRegion(expectations, EXPECTATIONS_REGION);

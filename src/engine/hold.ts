@@ -45,7 +45,8 @@ export function leaveRegion(tracker: Tracker): void {
   const { map, doubles, held, latestMs } = tracker;
   if (held === NO_REGION) return;
   const clock = (regionAt(map, held) + REGION_WORD.CLOCK) >>> 1;
-  if (latestMs[0] > doubles[clock]) doubles[clock] = latestMs[0];
+  // A time without end would be the latest for ever.
+  if (latestMs[0] > doubles[clock] && latestMs[0] !== Number.POSITIVE_INFINITY) doubles[clock] = latestMs[0];
   tracker.held = NO_REGION;
   unlockRegion(map, held);
   if (tracker.leavingCount > 0) removeLeaving(tracker);

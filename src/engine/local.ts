@@ -117,7 +117,7 @@ export class LocalEngine {
     return this.#batch;
   }
 
-  /** Removes every connection that has ended by `nowMs`. */
+  /** Removes every connection that has ended. @param nowMs by then; or 0, by the time of the latest packet */
   sweep(nowMs: number): void {
     sweepAll(this.tracker, this.#cursor, nowMs);
   }

@@ -131,10 +131,11 @@ export function openPlainRows(
   const evicts = (flags & POLICY_EVICTS) !== 0;
   if (evicts) beginSuccessionLocked(tracker, tracker.held);
   const room = freeInTable(memory);
-  const most = Math.min(count - from, freeInZone(memory, zone), evicts ? count : room);
+  // Nobody gives way to one that does not fit even then: see isBeyondLimit().
+  const most = Math.min(count - from, freeInZone(memory, zone), evicts && room >= 0 ? count : room);
   if (most <= 0) return from;
   const wanted = countOpening(tracker, action, from, from + most);
-  const places = evicts ? Math.max(0, room) : wanted;
+  const places = evicts ? room : wanted;
   const evictor = evicts ? flood : NO_POLICY;
   const named = actions[action + A_POLICY];
   const next = openRows(tracker, packets, times, first, from, wanted, zone, named, places, evictor);
@@ -228,7 +229,7 @@ function openRows(
     let slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);
     if (slot === NO_SLOT) break;
     if (left === 0) {
-      if (!succeedLocked(tracker, held, evictor)) break;
+      if (!succeedLocked(tracker, held, evictor, key)) break;
       left++;
       // As judgePacket() does: what has left may have been in a slot that this one prefers.
       slot = newSlot(words, recordBits, facts[base + HOME] & WORD_MASK, hash);

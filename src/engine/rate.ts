@@ -15,17 +15,25 @@ export const BUCKET_WORDS = 2;
 const UNIT = 1000;
 const MAX_BACK_MS = 60_000;
 
-/** Milliseconds of 32 bits: differences are right for 24 days, and a bucket of such age is full. */
+/** TIME of a bucket that was never used. */
+const UNUSED = 0;
+
+/**
+ * Milliseconds of 32 bits: differences are right for 24 days, and a bucket of such age is full. The millisecond that would
+ * be UNUSED counts as the one before.
+ */
 function timeWord(nowMs: number): number {
-  return (nowMs % 2 ** 32) | 0;
+  const word = (nowMs % 2 ** 32) | 0;
+  return word === UNUSED ? UNUSED - 1 : word;
 }
 
 function earn(buckets: Int32Array, at: number, perSecond: number, now: number): void {
   const before = Atomics.load(buckets, at + TIME); // orders nothing: the compare-exchange decides
   const elapsedMs = (now - before) | 0;
-  if (elapsedMs === 0 || (elapsedMs < 0 && elapsedMs > -MAX_BACK_MS)) return;
+  if (before !== UNUSED && elapsedMs <= 0 && elapsedMs > -MAX_BACK_MS) return;
   const seen = Atomics.compareExchange(buckets, at + TIME, before, now); // one thread alone earns this span of time
-  if (seen !== before) return;
+  // One that was never used is full: there is nothing to earn back.
+  if (seen !== before || before === UNUSED) return;
   let spent = Atomics.load(buckets, at + SPENT); // orders nothing: the compare-exchange decides
   for (;;) {
     const left = elapsedMs < 0 ? 0 : Math.max(0, spent - elapsedMs * perSecond);

@@ -9,7 +9,7 @@
  * pipeline.ts, local.ts and workers/.
  */
 import { blocksFor, copyIn, copyOut, freeBlocks, takeBlocks } from '../fragment/blocks.js';
-import { dropDatagram, endedDatagram, freeFragment, oldestDatagram } from '../fragment/datagrams.js';
+import { dropDatagram, endedDatagram, freeFragment, MAX_BACK_MS, oldestDatagram } from '../fragment/datagrams.js';
 import { DATAGRAM, type FragmentStore, HEADER, HELD, itemAt, NONE, takeItem, usedItems } from '../fragment/layout.js';
 import { FAMILY_IPV6 } from '../wire/facts.js';
 import { EVENT } from './counters.js';
@@ -79,12 +79,16 @@ export function expireFragments(tracker: Tracker, reassembly: Reassembly): void 
   }
 }
 
-/** Gives up fragments that nobody has taken in time, once the ring has had its chance to take them. */
+/**
+ * Gives up fragments that nobody has taken in time, once the ring has had its chance to take them. What would wait longer than
+ * any can is given up too, and by a time that is not finite nothing, as in endedDatagram().
+ */
 function purgeReady(tracker: Tracker, store: FragmentStore): void {
   const { words, doubles, fragments } = store;
-  while (words[HEADER.READY] !== NONE) {
+  while (words[HEADER.READY] !== NONE && Number.isFinite(tracker.now[0])) {
     const at = itemAt(fragments, words[HEADER.READY]);
-    if (tracker.now[0] < doubles[(at + HELD.ROW + TIME) >>> 1] + RELEASE_TIMEOUT_MS) return;
+    const leftMs = doubles[(at + HELD.ROW + TIME) >>> 1] + RELEASE_TIMEOUT_MS - tracker.now[0];
+    if (leftMs > 0 && leftMs <= RELEASE_TIMEOUT_MS + MAX_BACK_MS) return;
     dropReady(tracker, store, FATE.PURGED);
   }
 }

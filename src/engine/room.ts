@@ -73,6 +73,14 @@ export function freeInTable({ control }: EngineMemory): number {
   return most - Atomics.load(control, CONTROL.CONNECTIONS); // a count, orders nothing
 }
 
+/**
+ * Whether there are more connections than may be, in a zone or in the table, because a limit was lowered: then there is no
+ * room for another one although one gives way.
+ */
+export function isBeyondLimit(memory: EngineMemory, zone: number): boolean {
+  return freeInZone(memory, zone) < 0 || freeInTable(memory) < 0;
+}
+
 /** Counts a connection out of its zone. Its place in the table is the caller's, for a connection that takes it. */
 export function leaveZone(memory: EngineMemory, zone: number): void {
   Atomics.sub(memory.zoneCounts, zone, 1); // counts the connection out

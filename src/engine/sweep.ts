@@ -28,7 +28,7 @@ import {
 import { CONN, zoneOf } from '../track/connection.js';
 import { expiryOf } from '../track/expiry.js';
 import { shortestTimeoutMs } from '../track/timeouts.js';
-import { regionClockLocked } from './clock.js';
+import { sweepTimeMs } from './clock.js';
 import { takeOutLocked } from './connections.js';
 import { EVENT } from './counters.js';
 import { sweepExpectations } from './expected.js';
@@ -126,7 +126,7 @@ function startPass(tracker: Tracker, cursor: SweepCursor): void {
 export function sweepStep(tracker: Tracker, cursor: SweepCursor, wallMs: number): boolean {
   const { map, counts } = tracker;
   if (cursor.region === 0 && cursor.done === 0) startPass(tracker, cursor);
-  const nowMs = Math.max(wallMs, regionClockLocked(map, cursor.region)); // a hint here, without the lock
+  const nowMs = sweepTimeMs(map, cursor.region, wallMs);
   const fresh = map.words[regionAt(map, cursor.region) + REGION.RECORD_FRESH];
   passOver(cursor, fresh, nowMs, map);
   if (cursor.done >= fresh) {
@@ -160,7 +160,10 @@ function chunkAt(cursor: SweepCursor, map: SharedMap): number {
 
 /** Moves on to the next chunk in which something may have ended, or to the end of the region. */
 function passOver(cursor: SweepCursor, fresh: number, nowMs: number, map: SharedMap): void {
-  while (cursor.done < fresh && cursor.done % SCAN_RECORDS === 0 && nowMs < cursor.dueMs[chunkAt(cursor, map)]) {
+  while (cursor.done < fresh && cursor.done % SCAN_RECORDS === 0) {
+    const leftMs = cursor.dueMs[chunkAt(cursor, map)] - nowMs;
+    // What is due later than any chunk may be was looked at by a clock that has gone back since.
+    if (!(leftMs > 0 && leftMs <= MAX_QUIET_MS)) return;
     cursor.done += SCAN_RECORDS;
   }
 }

@@ -64,12 +64,13 @@ const FAMILIES = KEYS + KEY_WORDS * WAYS;
 const SET_WORDS = FAMILIES + WAYS;
 const SKETCH_WORDS = SETS * SET_WORDS;
 const SKETCHES = TOP_BY.length * TOP_OF.length;
-/** Word 0 of a half: number of its minute, from 1 on; 0 when it was never used. */
+/** Word 0 of a half: number of its minute, from 1 to MOST_MINUTES; 0 when it was never used. */
 const HEAD_WORDS = 16;
 const HALF_WORDS = HEAD_WORDS + SKETCHES * SKETCH_WORDS;
 const ROW_WORDS = 2 * HALF_WORDS;
 
 const WINDOW_MS = 60_000;
+const MOST_MINUTES = 0x7fffffff;
 /** Packets for which one sample counts: the gaps between samples are random, and so long on average. */
 const SAMPLED = 64;
 
@@ -186,9 +187,10 @@ export class TopSketches {
     doubles[counts + least] += weight;
   }
 
-  /** Goes on to the half of the minute of `nowMs`, which begins empty. */
+  /** Goes on to the half of the minute of `nowMs`, which begins empty. What has no number is no minute: it would never end. */
   #turn(nowMs: number): void {
     const minute = Math.floor(nowMs / WINDOW_MS);
+    if (minute >= MOST_MINUTES) return;
     this.#half = (minute & 1) * HALF_WORDS;
     this.#endsMs[0] = (minute + 1) * WINDOW_MS;
     // A packet from an earlier minute is counted in the later one.

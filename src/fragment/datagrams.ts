@@ -28,6 +28,8 @@ const { SRC0, PORTS, PROTOCOL, HASH } = FACT;
 
 /** How long the fragments of a datagram wait for the rest. */
 export const DATAGRAM_TIMEOUT_MS = 15_000;
+/** How far the times of packets may go back, as where clocks differ, before what came earlier counts as left over. */
+export const MAX_BACK_MS = 15_000;
 const ADDRESS_WORDS = 8;
 
 function hasKey(words: Int32Array, at: number, facts: Int32Array, base: number, zone: number, pass: number): boolean {
@@ -91,11 +93,16 @@ export function oldestDatagram(store: FragmentStore, pair: number, other: number
   return words[itemAt(store.datagrams, first) + newer];
 }
 
-/** The oldest datagram if it has ended by the time in `now`, milliseconds in the first place, else NONE. */
+/**
+ * The oldest datagram if it has ended by the time in `now`, milliseconds in the first place, else NONE. Those behind it wait
+ * for it to go, so one that would end later than any can has ended too: its packet's time was wrong, or the clock has gone
+ * back since. By a time that is not finite nothing has ended.
+ */
 export function endedDatagram(store: FragmentStore, now: Float64Array): number {
   const oldest = store.words[HEADER.OLDEST];
-  if (oldest === NONE) return NONE;
-  return now[0] > store.doubles[(itemAt(store.datagrams, oldest) + DATAGRAM.EXPIRES) >>> 1] ? oldest : NONE;
+  if (oldest === NONE || !Number.isFinite(now[0])) return NONE;
+  const leftMs = store.doubles[(itemAt(store.datagrams, oldest) + DATAGRAM.EXPIRES) >>> 1] - now[0];
+  return leftMs >= 0 && leftMs <= DATAGRAM_TIMEOUT_MS + MAX_BACK_MS ? NONE : oldest;
 }
 
 /**

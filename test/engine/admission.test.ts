@@ -77,6 +77,18 @@ test('a rate lasts beyond 2^31 and 2^32 ms, and a clock that jumps back fills th
   );
 });
 
+for (const beforeMs of [0, 1, 59_999, 60_000]) {
+  test(`a rate that begins ${beforeMs} ms before a multiple of 2^32 ms is the rate from the first packet on`, () => {
+    const startMs = 416 * 2 ** 32 - beforeMs;
+    const engine = open({ newConnections: { perSecond: 10, burst: 2 } });
+    assert.deepEqual(judge(engine, fresh(3), startMs), { 'new|trk none': 2, 'new|trk zone-rate': 1 });
+    for (let second = 1; second <= 100; second++) {
+      const timeMs = startMs + second * 1000;
+      assert.deepEqual(judge(engine, fresh(3), timeMs), { 'new|trk none': 2, 'new|trk zone-rate': 1 }, `at ${timeMs}`);
+    }
+  });
+}
+
 test('each source has a rate of its own, over IPv4 and IPv6', () => {
   const engine = open({ newConnectionsPerSource: { perSecond: 10, burst: 5 } });
   const six = (src: string) => [1, 2, 3, 4, 5, 6, 7].map(sport => frame(ipv6({ src }, udp({ sport }))));

@@ -17,7 +17,7 @@ import {
   reasonName,
   type TableOptions,
 } from '../../src/index.js';
-import { frame, icmp, ipv4, ipv6, type Transport, tcp, udp } from '../support/frames.js';
+import { frame, icmp, icmpv6, ipv4, ipv6, type Transport, tcp, udp } from '../support/frames.js';
 import { auditEngine, evictedOf } from './audit.js';
 
 const HOST = '10.0.0.2';
@@ -239,6 +239,75 @@ test('a connection over IPv6 takes the place of one when the annexes are used up
   assert.deepEqual([engine.connectionCount, engine.counters().events.evictedOneWay], [8, 3]);
   auditEngine(engine.memory, engine.counters());
 });
+
+/** Packets that open a one-way connection, by the fast path of creation and by the one for each packet. */
+const OPENINGS: Readonly<Record<string, (client: number) => Uint8Array>> = {
+  UDP: client => packet(client, QUERY),
+  ICMP: client => packet(client, icmp({ type: 8 })),
+};
+
+for (const [name, opening] of Object.entries(OPENINGS)) {
+  test(`${name}: nobody gives way while there are more than a limit that was lowered allows`, () => {
+    const engine = open({ maxConnections: 20 });
+    const limited = engine.defineAction({ zone: 1 });
+    engine.settings.defaultZonePolicy = { evicts: true, evictsAtZoneLimit: true };
+    for (let client = 0; client < 10; client++) judge(engine, opening(client));
+    for (let client = 10; client < 20; client++) judge(engine, opening(client), 0, limited);
+    engine.settings.maxConnections = 19;
+    engine.settings.setZoneLimit(1, 10);
+    assert.equal(judge(engine, opening(30)), 'new|trk table-full');
+    assert.equal(judge(engine, opening(31), 0, limited), 'new|trk zone-full');
+    engine.settings.maxConnections = 20;
+    engine.settings.setZoneLimit(1, 9);
+    assert.equal(judge(engine, opening(32), 0, limited), 'new|trk zone-full');
+    assert.deepEqual(evictedOf(engine.counters()), 0);
+    assert.equal(judge(engine, opening(33)), 'new|trk none');
+    engine.settings.setZoneLimit(1, 10);
+    assert.equal(judge(engine, opening(34), 0, limited), 'new|trk none');
+    assert.deepEqual([engine.connectionCount, evictedOf(engine.counters())], [20, 2]);
+    auditEngine(engine.memory, engine.counters());
+  });
+}
+
+/** The same over IPv6. */
+const OPENINGS_IPV6: Readonly<Record<string, (client: number) => Uint8Array>> = {
+  UDP: client => frame(ipv6({ src: `2001:db8::${client}` }, udp())),
+  ICMPv6: client => frame(ipv6({ src: `2001:db8::${client}` }, icmpv6({ type: 128 }))),
+};
+
+for (const [name, opening] of Object.entries(OPENINGS_IPV6)) {
+  test(`${name}: over IPv6 nobody gives way whose place would not do, when the annexes are used up`, () => {
+    for (const [annexes, answer] of [
+      [0, 'new|trk table-full'],
+      [2, 'new|trk none'],
+    ] as const) {
+      const engine = open({ maxConnections: 10, maxIpv6Connections: annexes });
+      for (let client = 0; client < annexes; client++) judge(engine, opening(client));
+      for (let client = annexes; client < 10; client++) MAKE['one-way'](engine, client);
+      for (let client = 20; client < 30; client++) assert.equal(judge(engine, opening(client)), answer);
+      assert.deepEqual([engine.connectionCount, evictedOf(engine.counters())], [10, annexes === 0 ? 0 : 10]);
+      const left = [...dumpConnections(engine.tracker, 0)].filter(({ original }) => original.src.includes(':'));
+      assert.equal(left.length, annexes);
+      auditEngine(engine.memory, engine.counters());
+    }
+  });
+
+  test(`${name}: nor one of a zone at its limit, unless the annex of another zone's is to be had`, () => {
+    for (const [annexes, answer] of [
+      [0, 'new|trk zone-full'],
+      [1, 'new|trk none'],
+    ] as const) {
+      const engine = open({ maxConnections: 100, maxIpv6Connections: annexes });
+      const limited = engine.defineAction({ zone: 1 });
+      engine.settings.setZoneLimit(1, 2);
+      judge(engine, opening(1));
+      for (const client of [1, 2]) assert.equal(judge(engine, packet(client, QUERY), 0, limited), 'new|trk none');
+      assert.equal(judge(engine, opening(2), 0, limited), answer);
+      assert.deepEqual([engine.connectionCount, evictedOf(engine.counters())], [2, 2 * annexes]);
+      auditEngine(engine.memory, engine.counters());
+    }
+  });
+}
 
 test('an eviction under NAT takes the entry of the reply direction along', () => {
   const engine = open({ maxConnections: 4 });

@@ -5,12 +5,32 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
+import { CONTROL } from '../../src/engine/memory.js';
 import { createSweepCursor, isTableEmpty, sweepStep } from '../../src/engine/sweep.js';
 import { lockOwner, lockRegion, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 
 /** OVS: one packet of UDP lives for 60 s. */
 const UDP_MS = 60_000;
+/** An ordinary time, in milliseconds since 1970. */
+const TODAY_MS = 1.79e12;
+/** RFC 1350: what opens a transfer by TFTP. */
+const READ_REQUEST = Buffer.from('\0\x01file\0octet\0', 'latin1');
+
+/** Does whole passes over a table, as the sweeper worker does. */
+function sweeperOf({ tracker }: LocalEngine): (wallMs: number) => void {
+  const cursor = createSweepCursor(tracker.map);
+  return wallMs => {
+    while (sweepStep(tracker, cursor, wallMs)) {}
+  };
+}
+
+/** Judges one packet of a client's. */
+function judge(engine: LocalEngine, src: string, timeMs: number, action = 0): void {
+  const batch = new PacketBatch(1);
+  batch.add(frame(ipv4({ src }, udp({ dport: 69, payload: READ_REQUEST }))), timeMs, { action });
+  engine.execute(batch);
+}
 
 /** A connection per millisecond from `startMs` on. */
 function fill(engine: LocalEngine, flows: number, startMs: number): void {
@@ -182,10 +202,9 @@ test('the sweeper leaves alone what ends later, and is there when it ends', asyn
 test('a chunk that was left alone for long is looked at again, whatever was said of it', () => {
   const engine = new LocalEngine({ maxConnections: 100 });
   fill(engine, 100, 0);
-  const { tracker } = engine;
-  const cursor = createSweepCursor(tracker.map);
+  const sweep = sweeperOf(engine);
   const pass = (nowMs: number) => {
-    while (sweepStep(tracker, cursor, nowMs)) {}
+    sweep(nowMs);
     return engine.counters().events.sweepRecords;
   };
   assert.equal(pass(1000), 100);
@@ -194,4 +213,48 @@ test('a chunk that was left alone for long is looked at again, whatever was said
   assert.equal(pass(UDP_MS - 1), 300);
   assert.equal(pass(UDP_MS), 400);
   assert.equal(engine.connectionCount, 99, 'the first ends at its millisecond');
+});
+
+for (const [what, strayMs, stays] of [
+  ['without end', Number.POSITIVE_INFINITY, 1],
+  ['an hour ahead', TODAY_MS + 3_600_000, 1],
+  ['in microseconds', TODAY_MS * 1000, 1],
+  ['that is no number', Number.NaN, 0],
+] as const) {
+  test(`by the wall clock one packet with a time ${what} ends nothing, and the sweeper goes on`, () => {
+    const engine = new LocalEngine({ maxConnections: 100 });
+    fill(engine, 10, TODAY_MS);
+    const tftp = engine.defineAction({ helper: 'tftp' });
+    const expectations = () => engine.memory.control[CONTROL.EXPECTATIONS];
+    const sweep = sweeperOf(engine);
+    judge(engine, '10.9.9.8', TODAY_MS, tftp);
+    judge(engine, '10.9.9.9', strayMs);
+    sweep(TODAY_MS + 1000);
+    assert.deepEqual([engine.connectionCount, expectations()], [11 + stays, 1]);
+    sweep(TODAY_MS + UDP_MS + 10);
+    assert.deepEqual([engine.connectionCount, expectations()], [stays, 0]);
+  });
+}
+
+test('the clock of the packets passes over a time without end', () => {
+  const engine = new LocalEngine({ maxConnections: 100 });
+  fill(engine, 10, TODAY_MS);
+  const sweep = sweeperOf(engine);
+  judge(engine, '10.9.9.9', Number.POSITIVE_INFINITY);
+  sweep(0);
+  assert.equal(engine.connectionCount, 11);
+  judge(engine, '10.9.9.8', TODAY_MS + UDP_MS + 10);
+  sweep(0);
+  assert.equal(engine.connectionCount, 2);
+});
+
+test('a clock that goes back stops no sweeper', () => {
+  const engine = new LocalEngine({ maxConnections: 100 });
+  const laterMs = TODAY_MS + 3_600_000;
+  fill(engine, 1, laterMs);
+  const sweep = sweeperOf(engine);
+  sweep(laterMs);
+  judge(engine, '10.9.9.9', TODAY_MS);
+  sweep(TODAY_MS + UDP_MS);
+  assert.equal(engine.connectionCount, 1);
 });

@@ -139,6 +139,20 @@ test('counts are of this minute and the one before', () => {
   assert.deepEqual(sources(), [[4, 1]]);
 });
 
+for (const strayMs of [Number.POSITIVE_INFINITY, Number.NaN, 1.79e15]) {
+  test(`a packet at ${strayMs} ms is counted in the minute at hand, which ends all the same`, () => {
+    const buffer = createTopMemory(1);
+    const sketches = new TopSketches(buffer, 0, MEMORY);
+    const facts = new Int32Array(FACT_WORDS);
+    for (let minute = 0; minute < 10; minute++) {
+      sketches.countNew(facts, 0, 0, Float64Array.of(1.79e12 + minute * MINUTE_MS));
+      sketches.countNew(facts, 0, 0, Float64Array.of(strayMs));
+    }
+    const [first] = readTop(buffer, MEMORY, { by: 'source', what: 'new' });
+    assert.equal(first.least, 4, 'of this minute and the one before');
+  });
+}
+
 test('addresses of IPv6 are told apart by all their words', () => {
   const buffer = createTopMemory(1);
   const sketches = new TopSketches(buffer, 0, MEMORY);

@@ -1,6 +1,7 @@
 /** Fragments on the calling thread: held, released in order with the verdict of their whole, refused for a reason. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LocalEngine } from '../../src/index.js';
 import { cut, fragment, type Part } from '../support/fragments.js';
 import {
   type Content,
@@ -280,14 +281,56 @@ test('any packet later than that frees what is held', () => {
   assert.equal(auditFragments(engine), 0);
 });
 
+/** Times that no packet should have, beside one of 1000 ms. */
+const STRAY_TIMES = [Number.NaN, Number.POSITIVE_INFINITY, 3_600_000, 31_001];
+
+test('a datagram whose time was wrong, or from before the clock went back, holds nobody else up', () => {
+  for (const atMs of STRAY_TIMES) {
+    const engine = opened();
+    const [first, ...rest] = cut(datagram({}), 1480);
+    feed(engine, [cut(datagram({ src: '10.9.9.9' }), 1480)[0]], { atMs });
+    feed(engine, [first]);
+    assert.equal(auditFragments(engine), 1, `${atMs}`);
+    assert.equal(feed(engine, rest, { atMs: 16_001 }).released.length, 0, `${atMs}`);
+    assert.equal(engine.counters().events.ipv4FragmentsExpired, 2);
+  }
+});
+
+test('where clocks differ a little, and by a time that is not finite, nothing is given up', () => {
+  for (const atMs of [-14_000, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    const engine = opened();
+    const [first, ...rest] = cut(datagram({}), 1480);
+    feed(engine, [first]);
+    feed(engine, [frame(datagram({}, 'plain'))], { atMs });
+    assert.equal(feed(engine, rest).released.length, 3, `${atMs}`);
+  }
+});
+
+/** 720 fragments of whole datagrams at a time, which nobody takes. @returns how many wait for the ring */
+function fillRing(engine: LocalEngine, atMs: number): number {
+  const batch: Uint8Array[] = Array.from({ length: 250 }, (_, id) => cut(datagram({}), 1480, { id })).flat();
+  for (const bytes of batch.slice(0, 720)) feedOnly(engine, bytes, atMs);
+  return auditFragments(engine);
+}
+
 test('what nobody takes is given up after 10 s, and what does not fit into the ring waits', () => {
   const engine = opened({ fragmentBytes: 8 << 20 });
-  const batch: Uint8Array[] = Array.from({ length: 250 }, (_, id) => cut(datagram({}), 1480, { id })).flat();
-  const frames = batch.slice(0, 720);
-  for (const bytes of frames) feedOnly(engine, bytes, 1000);
-  const waiting = auditFragments(engine);
+  const waiting = fillRing(engine, 1000);
   assert.ok(waiting > 0, 'more than the ring holds');
+  feedOnly(engine, frame(datagram({}, 'plain')), Number.POSITIVE_INFINITY);
+  assert.equal(auditFragments(engine), waiting);
   feedOnly(engine, frame(datagram({}, 'plain')), 11_000);
   assert.equal(auditFragments(engine), 0);
   assert.equal(engine.counters().events.ipv4FragmentsPurged, waiting);
+});
+
+test('what nobody takes is given up when its time was wrong, or the clock has gone back', () => {
+  for (const atMs of STRAY_TIMES) {
+    const engine = opened({ fragmentBytes: 8 << 20 });
+    const waiting = fillRing(engine, atMs);
+    assert.ok(waiting > 0, 'more than the ring holds');
+    feedOnly(engine, frame(datagram({}, 'plain')), 1000);
+    assert.equal(auditFragments(engine), 0, `${atMs}`);
+    assert.equal(engine.counters().events.ipv4FragmentsPurged, waiting);
+  }
 });
