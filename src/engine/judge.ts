@@ -123,7 +123,8 @@ export function judgePacket(
       const helper = helperFor(tracker, action, key, record);
       if (record !== NONE) removeConnectionLocked(tracker, record, EVENT.replaced);
       const refusal = trackerOf(key & PROTOCOL_MASK).refusal(tracker, base);
-      wasExpected = refusal === NO_REASON && isExpected(tracker, base, key);
+      // As in OVS, an invalid packet to an announced port has mark, label and tuple of the parent, too.
+      wasExpected = isExpected(tracker, base, key);
       const opened =
         refusal === NO_REASON
           ? openConnection(tracker, region, base, key, action, found, helper, wasExpected)
