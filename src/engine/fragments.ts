@@ -4,7 +4,7 @@
  * ```
  *                   a fragment                           the last one that was missing
  *  packets ────────────┬──────────────────────────────────────────┬─────────────────────────────────────► verdicts
- *                      │ held: answered with fragment-held        │ put together, judged once
+ *                      │ held: answered with fragment-held        │ put together, judged once per ct()
  *                      ▼                                          ▼
  *               datagrams of the thread (fragment/) ──────► fragments with the verdict ──► ring of the released
  * ```
@@ -62,7 +62,7 @@ import { type Tracker, WHOLE_ROW } from './tracker.js';
 import { rejectPacket } from './verdict.js';
 
 const { SRC0, L3, L4, L4_END, PORTS, PORTS_REVERSED, PROTOCOL, HASH } = FACT;
-const { FRAME_OFFSET, FRAME_LENGTH, INPUT, TIME, STATE, OUTPUTS } = PACKET;
+const { FRAME_OFFSET, FRAME_LENGTH, INPUT, TIME, STATE, GENERATION, OUTPUTS } = PACKET;
 const { ACTION: ROW_ACTION, REGION, HOME, CANDIDATE } = ROW;
 const NO_REASON = REASON.none;
 const ADDRESS_WORDS = 8;
@@ -310,6 +310,8 @@ function completeDatagram(
   }
   const first = closeDatagram(store, datagram);
   judgeWhole(tracker, reassembly, first, base, action);
+  // As in OVS, fragments do not know the connection: when they come again their datagram is looked up anew.
+  row[GENERATION] = 0;
   if ((row[STATE] & TRANSLATED) !== 0) rewriteFragments(store, first, reassembly.whole);
   for (let fragment = first; fragment !== NONE; ) {
     const itemStart = itemAt(fragments, fragment);

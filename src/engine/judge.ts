@@ -6,7 +6,7 @@
  * alg/helpers, track/, wire/. Imported by process.ts and fragments.ts.
  */
 import { HELPERS, NO_HELPER } from '../alg/helpers.js';
-import { REASON } from '../reason.js';
+import { REASON, REASON_COUNT } from '../reason.js';
 import { isLive, NONE, RECORD, recordAt, regionOfRecord } from '../sharedarraybuffer-hashmap/index.js';
 import {
   CONN,
@@ -49,7 +49,7 @@ import type { Tracker } from './tracker.js';
 import { createTranslated, translatePacket } from './translate.js';
 import { describePacket, finishPacket, setMarks } from './verdict.js';
 
-const { STATE, ZONE, CONNECTION, GENERATION: P_GENERATION } = PACKET;
+const { STATE, REASON: P_REASON, ZONE, CONNECTION, GENERATION: P_GENERATION } = PACKET;
 const { PROTOCOL, HASH, FLAGS } = FACT;
 const { STATUS } = CONN;
 const { GENERATION } = RECORD;
@@ -83,7 +83,7 @@ export function judgePacket(
   const isRelated = (facts[base + FLAGS] & FACT_RELATED) !== 0;
   // A packet that comes from another zone starts afresh.
   let state = packets[packet + ZONE] === zone ? packets[packet + STATE] & ~TRK : 0;
-  let reason: number = NO_REASON;
+  let reason = (state & INV) === 0 ? NO_REASON : reasonBefore(packets[packet + P_REASON]);
   const wasTranslated = (state & TRANSLATED) !== 0;
   const isTranslating = (flags & ACTION_NAT) !== 0 && !wasTranslated;
   let record = state === 0 ? NONE : judgedConnection(tracker, packets, packet, region, flags);
@@ -128,7 +128,8 @@ export function judgePacket(
       const helper = helperFor(tracker, action, key, record);
       if (record !== NONE) removeConnectionLocked(tracker, record, EVENT.replaced);
       const refusal = trackerOf(key & PROTOCOL_MASK).refusal(tracker, base);
-      wasExpected = refusal === NO_REASON && isExpected(tracker, base, key);
+      // As in OVS, an invalid packet to an announced port has mark, label and tuple of the parent, too.
+      wasExpected = isExpected(tracker, base, key);
       const opened =
         refusal === NO_REASON
           ? openConnection(tracker, region, base, key, action, found, helper, wasExpected)
@@ -161,6 +162,11 @@ export function judgePacket(
   // As in OVS, a packet that NAT has seen is looked up anew when it comes again.
   if ((flags & ACTION_NAT) !== 0) packets[packet + P_GENERATION] = 0;
   if (tracker.isAnnounced) publishExpectation(tracker);
+}
+
+/** The reason of a packet that was invalid when it came before. Whoever writes rows may have written any word there. */
+function reasonBefore(word: number): number {
+  return word >= 0 && word < REASON_COUNT ? word : NO_REASON;
 }
 
 /** Number of the helper of a new connection: the action's, or that of the connection it replaces, if it fits. */

@@ -18,6 +18,8 @@ const parts = (flow: Flow, fields: CutFields = {}): Uint8Array[] => cut(large(fl
 const reversed = (frames: readonly Uint8Array[]): Uint8Array[] => [...frames].reverse();
 
 const COMMIT = everything(`ct(commit,table=${LEAVE})`);
+/** Through ct() of one zone twice. */
+const TWICE = everything('ct(commit,table=1)', `ct(table=${LEAVE})`);
 const OUT = path('10.1.0.2:4000>10.2.0.2:53', '10.2.0.2:53>10.1.0.2:4000');
 const OUT6 = path('2001:db8:1::2:4000>2001:db8:2::2:53', '2001:db8:2::2:53>2001:db8:1::2:4000');
 const SNAT = path('10.1.0.2:4000>10.2.0.2:53', '10.2.0.2:53>10.9.9.9:4000');
@@ -171,6 +173,17 @@ table=1,priority=0,actions=drop
     ),
     since: { version: 4, before: 'later fragments have no ports in their tuple' },
   },
+  ...[OUT.out, OUT6.out].flatMap(flow =>
+    Object.entries({ S: 'an opening segment', A: 'a segment of a connection under way', SA: 'an invalid segment' }).map(
+      ([flags, name]) =>
+        ordered(
+          `two ct() of one zone, which judge ${name} each, ${flow.src}`,
+          TWICE,
+          cut(packet(flow, tcp({ sport: flow.sport, dport: flow.dport, flags, ack: 1, payload: LARGE })), 1448),
+        ),
+    ),
+  ),
+  ordered('two ct() of one zone, a request and its answer', TWICE, parts(OUT.out), reversed(parts(OUT.back))),
   ordered('without ct()', `table=0,actions=goto_table:${LEAVE}\n`, parts(OUT.out)),
 ];
 

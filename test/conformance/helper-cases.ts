@@ -7,7 +7,7 @@
  */
 import { HEADROOM } from '../support/ovs.js';
 import { type Case, now } from './case.js';
-import { datagram, flow, type Path, path, tcpConversation } from './conversations.js';
+import { clientSegment, datagram, flow, type Path, path, tcpConversation } from './conversations.js';
 import { Dialogue } from './dialogue.js';
 import { LEAVE, type PacketStep } from './judges.js';
 import { goldenSteps, readdressed, readdressedServer } from './readdress.js';
@@ -223,6 +223,27 @@ function said(text: string, from: 'client' | 'server' = 'client', control = PLAI
   ];
 }
 
+/** The data connection that PORT or EPRT has announced begins with segments that are invalid. */
+function badlyOpened({ control, port, portGrows, active }: Place, command: string): Uint8Array[] {
+  const ftp = new Dialogue(control);
+  return [
+    ...ftp.opening(),
+    ftp.client(`${command.replace('ADDRESS', port)}\r\n`, portGrows),
+    ...['SA', 'F', 'SF', ''].map(flags => clientSegment(active, { flags })),
+    ...tcpConversation(active),
+    clientSegment(active, { flags: 'SA' }),
+  ];
+}
+
+const BADLY_OPENED: readonly Case[] = [
+  ...PLACES.map(place => ({ place, command: 'PORT ADDRESS,195,80' })),
+  ...PLACES_IPV6.map(place => ({ place, command: 'EPRT |2|ADDRESS|50000|' })),
+].map(({ place, command }) => ({
+  title: `FTP: an announced connection that begins with invalid segments, ${command.slice(0, 4)}, ${place.what}`,
+  flows: rules(place.nat),
+  steps: now(badlyOpened(place, command)),
+}));
+
 const ODD: readonly (readonly [what: string, steps: Uint8Array[]])[] = [
   ['somebody else’s address in PORT', said('PORT 10,1,0,3,195,80\r\n')],
   ['somebody else’s address in 227', said('227 here (10,2,0,3,156,65)\r\n', 'server')],
@@ -337,6 +358,7 @@ export const HELPER_CASES: readonly Case[] = [
   { title: 'FTP in a zone', flows: rules('', 9), steps: now(session(PLAIN)) },
   { title: 'FTP in a zone with SNAT', flows: rules('nat(src=10.9.9.9)', 9), steps: now(session(PLACES[1])) },
   ...EXTENDED,
+  ...BADLY_OPENED,
   ...ODD.map(([what, steps]) => ({
     title: `FTP: ${what}`,
     flows: rules(),

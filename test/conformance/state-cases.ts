@@ -298,6 +298,17 @@ const RECIRCULATED: readonly Case[] = [
     steps: now(tcpConversation(PLAIN_TCP)),
   },
   {
+    title: 'an invalid packet stays invalid, and marks its connection',
+    flows: everything('ct(commit,table=1)', 'ct(commit,exec(set_field:6->ct_mark),table=2)', 'goto_table:250'),
+    steps: now(
+      serverSegment(PLAIN_TCP, { flags: 'SA', seen: 1 }),
+      tcpOpening(PLAIN_TCP),
+      clientSegment(PLAIN_TCP, { flags: 'PA', at: 0x4000_0000, seen: 1, payload: 'far' }),
+      serverSegment(PLAIN_TCP, { flags: 'SF', at: 1, seen: 1 }),
+      clientSegment(PLAIN_TCP, { flags: 'A', at: 1, seen: 1 }),
+    ),
+  },
+  {
     title: 'two commits with different NAT: the first one counts',
     flows: everything('ct(commit,nat(src=10.9.9.9),table=1)', 'ct(commit,nat(dst=10.7.7.7),table=2)', 'goto_table:250'),
     steps: now(udpConversation(SNAT_UDP)),

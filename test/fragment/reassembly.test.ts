@@ -1,7 +1,7 @@
 /** Fragments on the calling thread: held, released in order with the verdict of their whole, refused for a reason. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LocalEngine } from '../../src/index.js';
+import { type LocalEngine, PacketBatch } from '../../src/index.js';
 import { cut, fragment, type Part } from '../support/fragments.js';
 import {
   type Content,
@@ -16,7 +16,7 @@ import {
   udp,
 } from '../support/frames.js';
 import { auditFragments } from './audit.js';
-import { feed, feedOnly, HELD, opened, type Released } from './feeding.js';
+import { feed, feedOnly, HELD, opened, type Released, taken } from './feeding.js';
 
 const V4 = { src: '10.1.0.2', dst: '10.2.0.2' };
 const V6 = { src: 'fd00:1::2', dst: 'fd00:2::2' };
@@ -332,5 +332,24 @@ test('what nobody takes is given up when its time was wrong, or the clock has go
     feedOnly(engine, frame(datagram({}, 'plain')), 1000);
     assert.equal(auditFragments(engine), 0, `${atMs}`);
     assert.equal(engine.counters().events.ipv4FragmentsPurged, waiting);
+  }
+});
+
+/** The answers are those of OVS 4.0.90, where fragments do not bring their connection along. */
+test('a datagram that comes twice to ct() of one zone is judged each time, by rules and by hand', () => {
+  const segment = tcp({ sport: 4000, dport: 80, flags: 'A', seq: 1000, ack: 2000, payload: LARGE.subarray(0, 3000) });
+  const frames = cut(ipv4(V4, segment), 1480);
+  const text = 'table=0,ip,actions=ct(commit,table=1)\ntable=1,ip,actions=ct(table=2)\ntable=2,actions=output:1\n';
+  const piped = feed(opened({ flows: { text } }), frames).released;
+  const engine = opened();
+  for (const bytes of frames) feedOnly(engine, bytes, 1000);
+  const again = new PacketBatch(frames.length, 1 << 16);
+  engine.released.takeInto(again);
+  engine.execute(again);
+  for (const released of [piped, taken(engine)]) {
+    assert.deepEqual(
+      statesOf(released),
+      frames.map(() => 'est|trk none'),
+    );
   }
 });

@@ -1,7 +1,7 @@
 /**
  * The engine as a witness, without workers. A fragment has the verdict that it comes back with, and none if it does not.
  *
- * Imports traffic, verdicts, witness, src/reason, the public API.
+ * Imports traffic, verdicts, witness, src/reason, src/track/state, src/wire/facts, the public API.
  */
 import {
   dumpConnections,
@@ -15,6 +15,7 @@ import {
   PacketBatch,
 } from '../../src/index.js';
 import { REASON } from '../../src/reason.js';
+import { CT } from '../../src/track/state.js';
 import { FAMILY_IPV6 } from '../../src/wire/facts.js';
 import { type Actions, CLEAR, type Traffic, type TrafficPacket } from './traffic.js';
 import { VERDICT, VERDICT_WORDS, Verdicts } from './verdicts.js';
@@ -43,12 +44,13 @@ export class EngineWitness implements Witness {
     for (const action of actions) this.#engine.defineAction(action);
   }
 
-  async judge({ packets, checksSequence }: Traffic): Promise<Verdicts> {
+  async judge(traffic: Traffic): Promise<Verdicts> {
+    const { packets, checksSequence } = traffic;
     flushConnections(this.#engine.tracker);
     this.#engine.settings.checksSequence = checksSequence;
     const verdicts = new Verdicts(packets.length);
     this.#startMs = this.#nowMs + PAUSE_MS;
-    for (let first = 0; first < packets.length; ) first += this.#judgeBatch(packets, first, verdicts);
+    for (let first = 0; first < packets.length; ) first += this.#judgeBatch(traffic, first, verdicts);
     const options = { more: true, statisticsAtMs: this.#nowMs };
     verdicts.dump = Array.from(dumpConnections(this.#engine.tracker, this.#nowMs), entry =>
       formatConnection(entry, options),
@@ -60,7 +62,7 @@ export class EngineWitness implements Witness {
   async close(): Promise<void> {}
 
   /** Packets that pass one action go together; one that passes several goes alone. @returns how many went */
-  #judgeBatch(packets: readonly TrafficPacket[], first: number, verdicts: Verdicts): number {
+  #judgeBatch({ packets, leavesInvalid }: Traffic, first: number, verdicts: Verdicts): number {
     const batch = this.#batch;
     batch.clear();
     const { passes } = packets[first];
@@ -72,7 +74,7 @@ export class EngineWitness implements Witness {
     } while (isOneAction(passes) && isOneAction(packets[first + batch.length]?.passes));
     const { length } = batch;
     if (isOneAction(passes)) this.#engine.execute(batch);
-    else this.#pass(passes);
+    else this.#pass(passes, leavesInvalid === true);
     this.#readAll(packets, verdicts);
     this.#takeReleased(packets, verdicts);
     return length;
@@ -93,16 +95,29 @@ export class EngineWitness implements Witness {
     }
   }
 
-  #pass(passes: readonly number[]): void {
-    const { packets } = this.#batch;
-    for (const action of passes) {
-      if (action === CLEAR) {
-        packets.fill(0, PACKET.STATE, PACKET.OUTPUTS);
-        continue;
-      }
-      packets[PACKET.ACTION] = action;
-      this.#engine.execute(this.#batch);
+  #pass(passes: readonly number[], leavesInvalid: boolean): void {
+    for (const [index, action] of passes.entries()) {
+      if (index > 0) this.#goOn();
+      if (leavesInvalid && (this.#batch.state(0) & CT.INV) !== 0) return;
+      this.#execute(action);
     }
+  }
+
+  /** What is held goes no further; when its datagram is whole, all of its fragments go on. */
+  #goOn(): void {
+    const batch = this.#batch;
+    if (batch.reason(0) !== REASON['fragment-held']) return;
+    batch.clear();
+    this.#engine.released.takeInto(batch);
+  }
+
+  #execute(action: number): void {
+    const { packets, length } = this.#batch;
+    for (let row = 0; row < length * PACKET_WORDS; row += PACKET_WORDS) {
+      if (action === CLEAR) packets.fill(0, row + PACKET.STATE, row + PACKET.OUTPUTS);
+      else packets[row + PACKET.ACTION] = action;
+    }
+    if (action !== CLEAR) this.#engine.execute(this.#batch);
   }
 
   #read(packets: readonly TrafficPacket[], index: number, { words, rewritten }: Verdicts): void {

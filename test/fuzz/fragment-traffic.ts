@@ -11,7 +11,7 @@ import { GATEWAY, rewrittenWell } from './action-traffic.js';
 import { anatomyOf } from './anatomy.js';
 import { type Cast, EVERYBODY } from './datagram-traffic.js';
 import { type Script, STEP_WORDS, stepsOf } from './script.js';
-import { CLEAR, COMMIT_PASS, type Traffic, type TrafficPacket } from './traffic.js';
+import { CLEAR, COMMIT_AND_LOOK_PASSES, COMMIT_PASS, type Traffic, type TrafficPacket } from './traffic.js';
 import { sealHeader } from './writer.js';
 
 const SOME_LENGTHS = [2900, 1300, 4400, 2900, 600, 3000, 8000, 100, 20];
@@ -255,6 +255,16 @@ function play(script: Script, cast: Cast): Traffic {
 
 export function fragmentTraffic(script: Script): Traffic {
   return play(script, { ...EVERYBODY, passes: () => COMMIT_PASS });
+}
+
+/**
+ * Through two actions of one zone. What the first one refuses leaves: it would wait in the second, where Open vSwitch looks
+ * for it by a number that its flow cache may have forgotten, and judges it together with what makes its datagram whole.
+ */
+export function repeatedFragmentTraffic(script: Script): Traffic {
+  const traffic = fragmentTraffic(script);
+  const packets = traffic.packets.map(packet => ({ ...packet, passes: COMMIT_AND_LOOK_PASSES }));
+  return { ...traffic, packets, leavesInvalid: true };
 }
 
 /** Through source and destination NAT, and zones. */

@@ -1,17 +1,23 @@
 /**
  * All kinds of traffic.
  *
- * Imports campaign for their form, support/ovs, and the kinds.
+ * Imports campaign for their form, conformance/, support/ovs, and the kinds.
  */
+import { LEAVE } from '../conformance/judges.js';
+import { everything } from '../conformance/rules.js';
 import { COMMIT_FLOWS } from '../support/ovs.js';
 import { actionTraffic, NAT_ACTIONS, natTraffic, PLAIN_ACTIONS } from './action-traffic.js';
 import type { Kind } from './campaign.js';
 import { datagramTraffic } from './datagram-traffic.js';
-import { fragmentTraffic, translatedFragmentTraffic } from './fragment-traffic.js';
+import { fragmentTraffic, repeatedFragmentTraffic, translatedFragmentTraffic } from './fragment-traffic.js';
 import { FTP_ACTIONS, FTP_FLOWS, FTP_NAT_ACTIONS, ftpTraffic, translatedFtpTraffic } from './ftp-traffic.js';
 import { mutatedTraffic } from './mutated-traffic.js';
 import { tcpTraffic } from './tcp-traffic.js';
-import { COMMIT_ONLY } from './traffic.js';
+import { COMMIT_AND_LOOK, COMMIT_ONLY } from './traffic.js';
+
+const COMMIT_AND_LOOK_FLOWS = `${everything('ct(commit,table=1)', `ct(table=${LEAVE})`)}
+table=1,priority=200,ct_state=+inv+trk,actions=goto_table:${LEAVE}
+`;
 
 export const KINDS: readonly Kind[] = [
   { name: 'tcp', actions: COMMIT_ONLY, flows: COMMIT_FLOWS, maxSteps: 200, traffic: tcpTraffic },
@@ -25,6 +31,14 @@ export const KINDS: readonly Kind[] = [
     flows: COMMIT_FLOWS,
     maxSteps: 60,
     traffic: fragmentTraffic,
+    hasFragments: true,
+  },
+  {
+    name: 'fragments-twice',
+    actions: COMMIT_AND_LOOK,
+    flows: COMMIT_AND_LOOK_FLOWS,
+    maxSteps: 60,
+    traffic: repeatedFragmentTraffic,
     hasFragments: true,
   },
   { name: 'fragments-nat', actions: NAT_ACTIONS, maxSteps: 60, traffic: translatedFragmentTraffic, hasFragments: true },

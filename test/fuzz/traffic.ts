@@ -23,6 +23,8 @@ export interface Traffic {
   readonly checksSequence: boolean;
   /** Control connections are committed with their helpers, and nothing passes two actions. */
   readonly hasHelpers?: true;
+  /** What an action finds invalid passes no more of them. */
+  readonly leavesInvalid?: true;
 }
 
 /** The actions that cases choose from; the same for a whole campaign. */
@@ -31,3 +33,7 @@ export type Actions = readonly CtAction[];
 /** ct(commit) in zone 0. */
 export const COMMIT_ONLY: Actions = [{ commit: true }];
 export const COMMIT_PASS: readonly number[] = [0];
+
+/** The same, and then ct() in zone 0. */
+export const COMMIT_AND_LOOK: Actions = [...COMMIT_ONLY, { commit: false }];
+export const COMMIT_AND_LOOK_PASSES: readonly number[] = [0, 1];
