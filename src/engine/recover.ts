@@ -60,7 +60,7 @@ const GONE = [
 ];
 
 /**
- * Makes the table whole again. Some 0.5 µs for each connection.
+ * Makes the table whole again. Some 1 µs for each connection.
  * @param tracker the calling thread's own
  * @returns connections that found no place any more: 0 but for a bad hash
  */

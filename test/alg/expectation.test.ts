@@ -14,6 +14,7 @@ import {
   EXPECTATION_TIMEOUT_MS,
   EXPECTATION_WORDS,
   findExpectation,
+  forgetExpectations,
   MAX_PER_PARENT,
   reapExpectationsLocked,
 } from '../../src/alg/expectation.js';
@@ -330,4 +331,20 @@ test('random additions, ends and deaths leave what a model says', () => {
       }
     }
   });
+});
+
+test('all are forgotten after a thread has died while it wrote one, and others come', () => {
+  const table = new Table();
+  const parent = table.parent();
+  for (let port = 1; port <= MAX_PER_PARENT; port++) table.add(parent, port);
+  // As a thread leaves it that dies between the entry by key and that by parent, with its stamp still to be written.
+  const { map } = table;
+  const half = takeRecordLocked(map, 0);
+  insertLocked(map, 0, spread(1, 9), half);
+  forgetExpectations(map);
+  for (let port = 1; port <= MAX_PER_PARENT; port++) assert.equal(table.find(port), 0, `port ${port}`);
+  assert.equal(recordsUsedLocked(map, 0), 0);
+  for (let port = 1; port <= MAX_PER_PARENT; port++) assert.equal(table.add(parent, port), ADDED.CREATED);
+  for (let port = 1; port <= MAX_PER_PARENT; port++) assert.equal(table.find(port), parent, `port ${port}`);
+  assert.equal(recordsUsedLocked(map, 0), MAX_PER_PARENT);
 });

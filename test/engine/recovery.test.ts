@@ -23,11 +23,14 @@ import { breakLocks, NONE } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { CLASS_NAMES } from '../../src/track/protocol.js';
 import { formatCtState } from '../../src/track/state.js';
 import { judgeBatch } from '../support/batch.js';
+import { cut } from '../support/fragments.js';
 import { frame, icmp, ipv4, ipv6, type Packet, type Transport, tcp, udp } from '../support/frames.js';
 import { seedFor, withSeed } from '../support/random.js';
 import { auditEngine } from './audit.js';
 import { POISON } from './poisoned-shard.js';
 
+/** Number of shard 0 among the threads that take locks. */
+const FIRST_SHARD_OWNER = 3;
 const REPAIRER = 1;
 const DOOMED = 2;
 const HOST = '10.9.0.1';
@@ -246,7 +249,7 @@ describe('an engine whose workers die', { timeout: 120_000 }, () => {
   function intercept(file?: string): void {
     const changed: typeof realRun = function (this: Piscina, task, options) {
       pool = this;
-      const isFirst = file !== undefined && task.owner === 3;
+      const isFirst = file !== undefined && task.owner === FIRST_SHARD_OWNER;
       return realRun.call(this, task, { ...options, ...(isFirst && { filename: file }) });
     };
     Piscina.prototype.run = changed;
@@ -329,6 +332,31 @@ describe('an engine whose workers die', { timeout: 120_000 }, () => {
     assert.equal(engine.counters().events.workerDeaths, deaths.length);
     await engine.close();
     auditEngine(engine.memory, engine.counters());
+  });
+
+  test('fragments that the dead shard was holding are counted, and those that come afterwards are held again', async () => {
+    intercept(fileURLToPath(new URL('./poisoned-shard.js', import.meta.url)));
+    const deaths: WorkerDeath[] = [];
+    const engine = await openWithFlows(deaths, { shards: 1 });
+    const [first, last] = cut(ipv4({}, udp({ payload: new Array<number>(2000).fill(1) })), 1480);
+    const batch = (bytes: Uint8Array, cookie = 0) => {
+      const one = new PacketBatch(1);
+      assert.ok(one.add(bytes, 1000, { cookie }));
+      return one;
+    };
+    await engine.execute(batch(first));
+    await engine.execute(batch(frame(ipv4({}, udp({}))), POISON));
+    while (deaths.length === 0) await sleep(5);
+    assert.equal(deaths[0].fragmentsLost, 1);
+    await engine.execute(batch(last));
+    assert.equal(engine.released.peek(), -1, 'the first one is lost');
+    await engine.execute(batch(first));
+    const whole = new PacketBatch(2);
+    assert.equal(engine.released.takeInto(whole), 2);
+    assert.deepEqual(states(whole), ['new|trk', 'new|trk']);
+    const { fragmentsLost, ipv4FragmentsAccepted } = engine.counters().events;
+    assert.deepEqual([fragmentsLost, ipv4FragmentsAccepted], [1, 3]);
+    await engine.close();
   });
 
   test('a sweeper over a damaged index: that is made anew', async () => {
