@@ -2,9 +2,10 @@
  * Settings of reassembly, as the `ipf-set-*` commands of `ovs-appctl dpctl` have them. Each counts from the next
  * fragment on; what is held stays.
  *
- * Imports memory, fragment/layout. Imported by settings.ts and control/.
+ * Imports memory, fragment/layout, ../given. Imported by settings.ts and control/.
  */
 import { MAX_FRAGMENTS } from '../fragment/layout.js';
+import { checkWhole } from '../given.js';
 import { CONTROL, type EngineMemory } from './memory.js';
 
 export type Family = 'ipv4' | 'ipv6';
@@ -15,11 +16,6 @@ const LARGEST_MIN_SIZE = 65_535;
 
 const IS_ON = { ipv4: CONTROL.IPV4_REASSEMBLY, ipv6: CONTROL.IPV6_REASSEMBLY };
 const MIN_SIZE = { ipv4: CONTROL.IPV4_MIN_FRAGMENT, ipv6: CONTROL.IPV6_MIN_FRAGMENT };
-
-function checkWhole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
-}
 
 export class FragmentSettings {
   readonly #control: Int32Array;

@@ -1,10 +1,11 @@
 /**
  * What an engine can be told when it is opened: names, defaults and limits.
  *
- * Imports memory, policy. Imported by engine.ts, local.ts, cli/ and the public API.
+ * Imports memory, policy, ../given. Imported by engine.ts, local.ts, cli/ and the public API.
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { checkWhole } from '../given.js';
 import type { MemoryOptions } from './memory.js';
 import type { FlowRules } from './pipeline.js';
 import { PROFILES, type ProfileName } from './policy.js';
@@ -90,17 +91,12 @@ const DAY_MS = 86_400_000;
 /** An odd multiplier (from the golden ratio) that turns a seed into a second word. */
 const SEED_MIX = 0x9e3779b1 | 0;
 
-function checkRange(name: string, value: number, least: number, most: number): number {
-  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
-}
-
 function hashKeyOf(seed: number | undefined): readonly [number, number] {
   if (seed === undefined) {
     const bytes = randomBytes(8);
     return [bytes.readInt32LE(0), bytes.readInt32LE(4)];
   }
-  checkRange('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  checkWhole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
   return [seed | 0, Math.imul(seed ^ Math.floor(seed / 2 ** 32), SEED_MIX) | 0];
 }
 
@@ -125,17 +121,17 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     flows,
     onEmergency,
   } = options;
-  checkRange('shards', shards, 1, MAX_SHARDS);
-  checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
-  checkRange('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
-  checkRange('fragmentBytes', fragmentBytes, MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES);
-  checkRange('maxExpectations', maxExpectations, 1, MAX_EXPECTATIONS);
-  checkRange('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
-  checkRange('ringPackets', ringPackets, 64, 1 << 20);
+  checkWhole('shards', shards, 1, MAX_SHARDS);
+  checkWhole('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
+  checkWhole('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
+  checkWhole('fragmentBytes', fragmentBytes, MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES);
+  checkWhole('maxExpectations', maxExpectations, 1, MAX_EXPECTATIONS);
+  checkWhole('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
+  checkWhole('ringPackets', ringPackets, 64, 1 << 20);
   if ((ringPackets & (ringPackets - 1)) !== 0)
     throw new RangeError(`ringPackets must be a power of two: ${ringPackets}`);
-  checkRange('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
-  checkRange('arenaBytes', arenaBytes, 0, MAX_ARENA_BYTES);
+  checkWhole('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
+  checkWhole('arenaBytes', arenaBytes, 0, MAX_ARENA_BYTES);
   const frameBytes = shards * ringBytes + arenaBytes;
   if (arenaBytes > 0 && frameBytes > MAX_FRAME_MEMORY) {
     throw new RangeError(`arenaBytes and the ringBytes of all shards must be less than 2 GiB together: ${frameBytes}`);

@@ -13,8 +13,9 @@
  *
  * A zone whose policy does nothing costs a creation one word read.
  *
- * Imports memory, options, track/protocol. Imported by engine/, control/ and the public API.
+ * Imports memory, region, track/protocol, ../given. Imported by engine/, control/ and the public API.
  */
+import { checkWhole } from '../given.js';
 import { CLASS, CLASS_NAMES, type ClassName } from '../track/protocol.js';
 import { CONTROL, type EngineMemory, FLOOD_POLICY_WORDS, MAX_FLOOD_POLICIES } from './memory.js';
 import { ZONES } from './region.js';
@@ -155,21 +156,18 @@ export function policyFlagsOf(memory: EngineMemory, zone: number): number {
   return flagsOf(memory, floodPolicyOf(memory, zone));
 }
 
-function checkWhole(name: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
-}
-
 function checkRate(name: string, rate: Rate | undefined): readonly [rate: number, burst: number] {
   if (rate === undefined) return [0, 0];
-  return [
-    checkWhole(`${name}.perSecond`, rate.perSecond, 1, MAX_RATE),
-    checkWhole(`${name}.burst`, rate.burst, 1, MAX_BURST),
-  ];
+  const { perSecond, burst } = rate;
+  checkWhole(`${name}.perSecond`, perSecond, 1, MAX_RATE);
+  checkWhole(`${name}.burst`, burst, 1, MAX_BURST);
+  return [perSecond, burst];
 }
 
 function limitWord(name: string, limit: number | undefined): number {
-  return limit === undefined ? 0 : checkWhole(name, limit, 1, MAX_HALF_OPEN);
+  if (limit === undefined) return 0;
+  checkWhole(name, limit, 1, MAX_HALF_OPEN);
+  return limit;
 }
 
 /** The words of a policy. @throws RangeError that names the field that is out of range */

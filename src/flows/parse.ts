@@ -19,10 +19,11 @@
  * The same as lists is in flows/supported. Of two rules with the same table, priority and match the later one counts,
  * as with add-flow.
  *
- * Imports actions, error, match, numbers, ports, words. Imported by flows/compile, cli/ and the public API.
+ * Imports actions, error, match, numbers, ports, words, ../given. Imported by flows/compile, cli/ and the public API.
  */
+import { quoted } from '../given.js';
 import { type FlowAction, parseActions } from './actions.js';
-import { FlowError, quoted, wrong } from './error.js';
+import { FlowError, wrong } from './error.js';
 import { type Match, parseMatch } from './match.js';
 import { parseNumber, parseTableNumber } from './numbers.js';
 import type { PortNames } from './ports.js';

@@ -1,9 +1,10 @@
 /**
  * Ports of the switch: numbers, names that the caller gives, and the reserved ones of OpenFlow.
  *
- * Imports error. Imported by flows/match, flows/actions, flows/translate and the public API.
+ * Imports error, ../given. Imported by flows/match, flows/actions, flows/translate and the public API.
  */
-import { quoted, wrong } from './error.js';
+import { quoted } from '../given.js';
+import { wrong } from './error.js';
 
 /**
  * Reserved port numbers that rules can use. `output` is called with NORMAL and CONTROLLER as if they were one port

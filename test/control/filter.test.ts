@@ -128,7 +128,7 @@ test('a filter that cannot be met is refused', () => {
     [{ reply: { srcPort: 1, icmp: {} } }, /not both/],
     [{ mark: { value: 2 ** 32 } }, /mark.value must be/],
     [{ label: { value: 1n << 128n } }, /label.value must have/],
-    [{ tcpState: 'FIN_WAIT_2' }, /no connection is shown in TCP state FIN_WAIT_2/],
+    [{ tcpState: 'FIN_WAIT_2' }, /no connection is shown in TCP state "FIN_WAIT_2"/],
   ];
   for (const [filter, message] of wrong) assert.throws(() => compileFilter(filter), { name: 'RangeError', message });
 });

@@ -52,11 +52,11 @@ test('a seed makes the key, no seed a random one', () => {
 const WRONG_ACTIONS: readonly (readonly [action: CtAction, message: string])[] = [
   [{ zone: 65_536 }, 'zone must be a whole number from 0 to 65535: 65536'],
   [{ zone: -1 }, 'zone must be a whole number from 0 to 65535: -1'],
-  [{ mark: { value: 2 ** 32 } }, 'mark value must be a whole number from 0 to 4294967295: 4294967296'],
-  [{ mark: { value: 1, mask: -1 } }, 'mark mask must be a whole number from 0 to 4294967295: -1'],
-  [{ label: { value: 1n << 128n } }, `label value must have 128 bits at most: ${1n << 128n}`],
-  [{ label: { value: -1n } }, 'label value must have 128 bits at most: -1'],
-  [{ label: { value: 1n, mask: 1n << 128n } }, `label mask must have 128 bits at most: ${1n << 128n}`],
+  [{ mark: { value: 2 ** 32 } }, 'mark.value must be a whole number from 0 to 4294967295: 4294967296'],
+  [{ mark: { value: 1, mask: -1 } }, 'mark.mask must be a whole number from 0 to 4294967295: -1'],
+  [{ label: { value: 1n << 128n } }, `label.value must have 128 bits at most: ${1n << 128n}`],
+  [{ label: { value: -1n } }, 'label.value must have 128 bits at most: -1'],
+  [{ label: { value: 1n, mask: 1n << 128n } }, `label.mask must have 128 bits at most: ${1n << 128n}`],
 ];
 
 for (const [action, message] of WRONG_ACTIONS) {
