@@ -30,6 +30,12 @@ export function checkWhole(name: string, value: unknown, least: number, most: nu
   throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${shown(value)}`);
 }
 
+/** @throws RangeError unless it is a number, infinite or not */
+export function checkTime(name: string, ms: unknown): void {
+  if (typeof ms === 'number' && !Number.isNaN(ms)) return;
+  throw new RangeError(`${name} must be a number of milliseconds: ${shown(ms)}`);
+}
+
 /** @throws TypeError unless it is true or false */
 export function checkSwitch(name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw new TypeError(`${name} must be true or false: ${shown(value)}`);

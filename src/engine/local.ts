@@ -2,8 +2,9 @@
  * The engine without workers: the same tracker on the calling thread. For tests, for benchmarks, and for a gateway
  * that has threads of its own.
  *
- * Imports batch, memory, options, process, reassembly, released, sweep, top, tracker. Imported by the public API.
+ * Imports batch, memory, options, process, reassembly, released, sweep, top, tracker, ../given. Imported by the public API.
  */
+import { checkTime } from '../given.js';
 import type { CtAction } from './action.js';
 import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
@@ -68,7 +69,7 @@ export class LocalEngine {
    * where they lie; those of any other batch are copied there and back.
    * @param capacity packets that fit
    * @param frameBytes bytes of frames that fit. Default: 2048 for each packet
-   * @throws RangeError when the memory is not to be had
+   * @throws RangeError when a number is out of range or the memory is not to be had
    */
   createBatch(capacity: number, frameBytes?: number): PacketBatch {
     return new PacketBatch(capacity, frameBytes, this.memory.wasm);
@@ -117,8 +118,9 @@ export class LocalEngine {
     return this.#batch;
   }
 
-  /** Removes every connection that has ended by `nowMs`. */
+  /** Removes every connection that has ended by `nowMs`. @throws RangeError, and removes none, when that is no number */
   sweep(nowMs: number): void {
+    checkTime('nowMs', nowMs); // every connection has ended by a time that is none
     sweepAll(this.tracker, this.#cursor, nowMs);
   }
 
