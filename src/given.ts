@@ -30,6 +30,13 @@ export function checkWhole(name: string, value: unknown, least: number, most: nu
   throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${shown(value)}`);
 }
 
+/** @throws RangeError unless it is one of the names, of which there are two at least */
+export function checkOneOf(name: string, value: unknown, names: readonly string[]): void {
+  if (typeof value === 'string' && names.includes(value)) return;
+  const list = `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+  throw new RangeError(`${name} must be ${list}: ${shown(value)}`);
+}
+
 /** @throws RangeError unless it is a number, infinite or not */
 export function checkTime(name: string, ms: unknown): void {
   if (typeof ms === 'number' && !Number.isNaN(ms)) return;

@@ -2,11 +2,13 @@
  * What can be changed while packets flow: the maximum of connections, limits per zone, policies against floods, timeout
  * policies, the check of sequence numbers and the sweeper's interval. Every change counts from the next batch on.
  *
+ * What is of another type is a TypeError, or a RangeError for what is to be a number, and changes nothing.
+ *
  * Lowering a limit removes nothing; it refuses new connections until enough have ended (as in OVS).
  *
  * Imports memory, policy, region, track/timeouts, ../given. Imported by engine.ts, local.ts and the public API.
  */
-import { checkWhole } from '../given.js';
+import { checkSwitch, checkWhole } from '../given.js';
 import { MAX_TIMEOUT_POLICIES, type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
 import { FragmentSettings } from './fragment-settings.js';
 import { CONTROL, type EngineMemory } from './memory.js';
@@ -63,6 +65,7 @@ export class Settings {
   }
 
   set checksSequence(isOn: boolean) {
+    checkSwitch('checksSequence', isOn);
     Atomics.store(this.#memory.control, CONTROL.CHECKS_SEQUENCE, isOn ? 1 : 0); // a setting
   }
 

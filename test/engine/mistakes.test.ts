@@ -84,3 +84,25 @@ test('a batch has a capacity', () => {
   }
   assert.equal(new PacketBatch(0).add(FRAME, 0), false);
 });
+
+test('settings of fragments are those of a family that there is', () => {
+  const { settings, memory } = new LocalEngine({ maxConnections: 10 });
+  const { fragments } = settings;
+  const before = memory.control.slice();
+  for (const family of ['v4', 'toString', 4, undefined, ['ipv4']]) {
+    const named = family as 'ipv4';
+    const message = /^RangeError: family must be ipv4 or ipv6: /;
+    assert.throws(() => fragments.isEnabled(named), message);
+    assert.throws(() => fragments.minSize(named), message);
+    assert.throws(() => fragments.setEnabled(named, false), message);
+    assert.throws(() => fragments.setMinSize(named, 500), message);
+  }
+  const setEnabled = (isOn: boolean) => fragments.setEnabled('ipv4', isOn);
+  refuses(setEnabled, 'false', 'TypeError: isOn must be true or false: "false"');
+  refuses(setEnabled, undefined, 'TypeError: isOn must be true or false: undefined');
+  const checksSequence = (isOn: boolean) => {
+    settings.checksSequence = isOn;
+  };
+  refuses(checksSequence, 'false', 'TypeError: checksSequence must be true or false: "false"');
+  assert.deepEqual(memory.control, before);
+});
