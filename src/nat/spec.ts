@@ -3,7 +3,7 @@
  *
  * Imports nat/address, wire/facts, ../given. Imported by nat/choice, engine/ and the public API.
  */
-import { checkWhole, shown } from '../given.js';
+import { checkObject, checkOneOf, checkSwitch, checkWhole, refuseOthers, shown } from '../given.js';
 import { FAMILY_IPV6 } from '../wire/facts.js';
 import { countAddresses, isZeroAddress, NO_FAMILY, parseAddress } from './address.js';
 
@@ -59,6 +59,16 @@ const KIND_FLAGS: Readonly<Record<NatAction['kind'], number>> = {
   restore: NAT_RESTORE,
 };
 
+/** Refuses fields that no nat() has, a kind that there is not, and switches that are neither true nor false. */
+function checkFields(nat: NatAction): void {
+  checkObject('nat', nat);
+  const { kind, minAddress, maxAddress, minPort, maxPort, ...rest } = nat;
+  const { random = false, hash = false, persistent = false, ...others } = rest;
+  refuseOthers('nat', others);
+  checkOneOf('nat kind', kind, Object.keys(KIND_FLAGS));
+  for (const [name, isOn] of Object.entries({ random, hash, persistent })) checkSwitch(`nat ${name}`, isOn);
+}
+
 function checkRestore(nat: NatAction): void {
   for (const name of ['minAddress', 'maxAddress', 'minPort', 'maxPort'] as const) {
     if (nat[name] !== undefined) throw new RangeError(`nat of kind restore takes no ${name}`);
@@ -99,11 +109,12 @@ function writePorts(words: Int32Array, { minPort, maxPort = minPort }: NatAction
 
 /**
  * Compiles a nat() into NAT_WORDS words at word `at`.
- * @throws RangeError when something is out of range or does not go together; nothing is written then
+ * @throws RangeError when something is out of range or does not go together, TypeError when it is of another type;
+ *   nothing is written then
  */
 export function writeNat(words: Int32Array, at: number, nat: NatAction): void {
+  checkFields(nat);
   const { kind, random = false, hash = false, persistent = false } = nat;
-  if (!Object.hasOwn(KIND_FLAGS, kind)) throw new RangeError(`nat kind must be src, dst or restore: ${kind}`);
   if (kind === 'restore') checkRestore(nat);
   if (random && hash) throw new RangeError('nat random and hash exclude each other');
   const made = new Int32Array(NAT_WORDS);
