@@ -48,6 +48,11 @@ export function checkSwitch(name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw new TypeError(`${name} must be true or false: ${shown(value)}`);
 }
 
+/** @throws TypeError unless it is an array */
+export function checkArray(name: string, value: unknown): void {
+  if (!Array.isArray(value)) throw new TypeError(`${name} must be an array: ${shown(value)}`);
+}
+
 /** An array, a Map or an instance of a class has other fields than those that a caller writes: it would be taken for {}. */
 function isPlain(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;

@@ -5,7 +5,7 @@
  * Imports masked, alg/helpers, nat/spec, track/timeouts, ../given. Imported by engine/ and the public API.
  */
 import { type HelperName, helperNumber, NO_HELPER } from '../alg/helpers.js';
-import { checkWhole } from '../given.js';
+import { checkObject, checkSwitch, checkWhole, refuseOthers } from '../given.js';
 import { type NatAction, writeNat } from '../nat/spec.js';
 import { MAX_TIMEOUT_POLICIES } from '../track/timeouts.js';
 import { type Masked, readMark, readMaskedLabel, writeLabel } from './masked.js';
@@ -61,33 +61,37 @@ export const NOT_PLAIN_ACTION = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTI
 
 /**
  * Writes an action at word `at`.
- * @throws RangeError when a number is out of range; nothing is written then
+ * @throws RangeError when a value is out of range or there is a field that no action has, TypeError when a value is of
+ *   another type; nothing is written then
  */
 export function writeAction(words: Int32Array, at: number, action: CtAction): void {
-  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0, helper } = action;
+  checkObject('action', action);
+  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0, helper, ...others } = action;
+  refuseOthers('action', others);
+  checkSwitch('commit', commit);
+  checkSwitch('force', force);
   checkWhole('zone', zone, 0, 0xffff);
   checkWhole('timeoutPolicy', timeoutPolicy, 0, MAX_TIMEOUT_POLICIES - 1);
   const made = new Int32Array(ACTION_WORDS);
-  made[ACTION.FLAGS] =
-    (commit || force ? ACTION_COMMIT : 0) |
-    (force ? ACTION_FORCE : 0) |
-    (mark ? ACTION_MARK : 0) |
-    (label ? ACTION_LABEL : 0) |
-    (nat ? ACTION_NAT : 0) |
-    (nat && nat.kind !== 'restore' ? ACTION_TRANSLATE : 0);
+  made[ACTION.FLAGS] = (commit || force ? ACTION_COMMIT : 0) | (force ? ACTION_FORCE : 0);
   made[ACTION.ZONE] = zone;
   made[ACTION.TIMEOUT_POLICY] = timeoutPolicy;
   made[ACTION.HELPER] = helper === undefined ? NO_HELPER : helperNumber(helper);
-  if (mark) {
+  if (mark !== undefined) {
     const { value, mask } = readMark(mark);
+    made[ACTION.FLAGS] |= ACTION_MARK;
     made[ACTION.MARK] = value & mask;
     made[ACTION.MARK_MASK] = mask;
   }
-  if (label) {
+  if (label !== undefined) {
     const { value, mask } = readMaskedLabel(label);
+    made[ACTION.FLAGS] |= ACTION_LABEL;
     writeLabel(made, ACTION.LABEL, value & mask);
     writeLabel(made, ACTION.LABEL_MASK, mask);
   }
-  if (nat) writeNat(made, ACTION.NAT, nat);
+  if (nat !== undefined) {
+    writeNat(made, ACTION.NAT, nat);
+    made[ACTION.FLAGS] |= nat.kind === 'restore' ? ACTION_NAT : ACTION_NAT | ACTION_TRANSLATE;
+  }
   words.set(made, at);
 }

@@ -45,9 +45,12 @@ export class LocalEngine {
   #batch: PacketBatch | undefined;
   readonly #top: SharedArrayBuffer | undefined;
 
-  /** @throws RangeError when an option is out of range or the memory is not to be had, FlowError for a wrong rule */
+  /**
+   * @throws RangeError when an option is out of range or unknown or the memory is not to be had, TypeError for one of
+   *   another type, FlowError for a wrong rule
+   */
   constructor(options: TableOptions = {}) {
-    const resolved = resolveOptions({ ...options, shards: 1, clock: 'packets' });
+    const resolved = resolveOptions(options, { shards: 1, clock: 'packets' });
     this.memory = createMemory(memoryOptions(resolved, 0));
     applyProfile(this.memory, resolved.profile);
     this.settings = new Settings(this.memory);

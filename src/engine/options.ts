@@ -5,10 +5,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { checkWhole } from '../given.js';
+import { checkObject, checkOneOf, checkSwitch, checkWhole, refuseOthers, shown } from '../given.js';
 import type { MemoryOptions } from './memory.js';
 import type { FlowRules } from './pipeline.js';
-import { PROFILES, type ProfileName } from './policy.js';
+import { checkProfile, type ProfileName } from './policy.js';
 
 /** What every engine can be told. */
 export interface TableOptions {
@@ -100,8 +100,25 @@ function hashKeyOf(seed: number | undefined): readonly [number, number] {
   return [seed | 0, Math.imul(seed ^ Math.floor(seed / 2 ** 32), SEED_MIX) | 0];
 }
 
-/** Fills in defaults. @throws RangeError that names the option that is out of range */
-export function resolveOptions(options: EngineOptions): ResolvedOptions {
+/** The object around the rules; what it holds is for flows/ to say. */
+function checkFlows(flows: FlowRules): void {
+  checkObject('flows', flows);
+  const { text, ports, ...others } = flows;
+  refuseOthers('flows', others);
+}
+
+function checkListener(name: string, listener: unknown): void {
+  if (listener === undefined || typeof listener === 'function') return;
+  throw new TypeError(`${name} must be a function: ${shown(listener)}`);
+}
+
+/**
+ * Fills in defaults.
+ * @param fixed options that are not the caller's to choose
+ * @throws RangeError that names the option that is out of range or unknown, TypeError for one of another type
+ */
+export function resolveOptions(options: EngineOptions, fixed: EngineOptions = {}): ResolvedOptions {
+  checkObject('options', options);
   const {
     shards = Math.max(1, availableParallelism() - 1),
     maxConnections = DEFAULT_MAX_CONNECTIONS,
@@ -120,7 +137,9 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     seed,
     flows,
     onEmergency,
-  } = options;
+    ...others
+  } = { ...options, ...fixed };
+  refuseOthers('options', others);
   checkWhole('shards', shards, 1, MAX_SHARDS);
   checkWhole('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
   checkWhole('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
@@ -136,8 +155,11 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   if (arenaBytes > 0 && frameBytes > MAX_FRAME_MEMORY) {
     throw new RangeError(`arenaBytes and the ringBytes of all shards must be less than 2 GiB together: ${frameBytes}`);
   }
-  if (clock !== 'wall' && clock !== 'packets') throw new RangeError(`clock must be wall or packets: ${String(clock)}`);
-  if (!Object.hasOwn(PROFILES, profile)) throw new RangeError(`profile must be ovs or resilient: ${String(profile)}`);
+  checkOneOf('clock', clock, ['wall', 'packets']);
+  checkProfile(profile);
+  for (const [name, isOn] of Object.entries({ checksSequence, measuresLatency, tracksTop })) checkSwitch(name, isOn);
+  if (flows !== undefined) checkFlows(flows);
+  for (const [name, listener] of Object.entries({ onEmergency })) checkListener(name, listener);
   return {
     shards,
     maxConnections,

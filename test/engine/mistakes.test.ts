@@ -4,7 +4,18 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LocalEngine, PACKET, PACKET_WORDS, PacketBatch } from '../../src/index.js';
+import {
+  Engine,
+  type EngineOptions,
+  LocalEngine,
+  PACKET,
+  PACKET_WORDS,
+  PacketBatch,
+  PROFILES,
+  type TableOptions,
+  type TablePolicy,
+  type ZonePolicy,
+} from '../../src/index.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 
 const FRAME = frame(ipv4({}, udp()));
@@ -105,4 +116,101 @@ test('settings of fragments are those of a family that there is', () => {
   };
   refuses(checksSequence, 'false', 'TypeError: checksSequence must be true or false: "false"');
   assert.deepEqual(memory.control, before);
+});
+
+const NO_OPTIONS: readonly (readonly [options: unknown, message: string])[] = [
+  [null, 'TypeError: options must be a plain object: null'],
+  [5, 'TypeError: options must be a plain object: 5'],
+  ['4', 'TypeError: options must be a plain object: "4"'],
+  [[], 'TypeError: options must be a plain object: an array'],
+  [{ maxConections: 5 }, 'RangeError: options has no field "maxConections"'],
+  [{ toString: 5 }, 'RangeError: options has no field "toString"'],
+  [{ maxConnections: '5' }, 'RangeError: maxConnections must be a whole number from 1 to 32000000: "5"'],
+  [{ seed: null }, 'RangeError: seed must be a whole number from 0 to 9007199254740991: null'],
+  [{ seed: 5n }, 'RangeError: seed must be a whole number from 0 to 9007199254740991: 5'],
+  [{ checksSequence: 'false' }, 'TypeError: checksSequence must be true or false: "false"'],
+  [{ tracksTop: 0 }, 'TypeError: tracksTop must be true or false: 0'],
+  [{ measuresLatency: null }, 'TypeError: measuresLatency must be true or false: null'],
+  [{ profile: ['ovs'] }, 'RangeError: profile must be ovs or resilient: an array'],
+  [{ profile: 'toString' }, 'RangeError: profile must be ovs or resilient: "toString"'],
+  [{ onEmergency: 5 }, 'TypeError: onEmergency must be a function: 5'],
+  [{ onEmergency: null }, 'TypeError: onEmergency must be a function: null'],
+  [{ flows: 'actions=1' }, 'TypeError: flows must be a plain object: "actions=1"'],
+  [{ flows: null }, 'TypeError: flows must be a plain object: null'],
+  [{ flows: { text: 'actions=1', port: [] } }, 'RangeError: flows has no field "port"'],
+];
+
+test('options are those that there are', async () => {
+  for (const [options, message] of NO_OPTIONS) {
+    refuses((value: TableOptions) => new LocalEngine(value), options, message);
+    await assert.rejects(Engine.open(options as EngineOptions), (error: unknown) => String(error) === message, message);
+  }
+  const nothing = { maxConnections: 10, seed: undefined, flows: undefined, profile: undefined } as object;
+  assert.equal(new LocalEngine(nothing).settings.maxConnections, 10);
+});
+
+const NO_ACTIONS: readonly (readonly [action: unknown, message: string])[] = [
+  [undefined, 'TypeError: action must be a plain object: undefined'],
+  [0, 'TypeError: action must be a plain object: 0'],
+  ['commit', 'TypeError: action must be a plain object: "commit"'],
+  [{ zoen: 5 }, 'RangeError: action has no field "zoen"'],
+  [{ zone: '5' }, 'RangeError: zone must be a whole number from 0 to 65535: "5"'],
+  [{ commit: 'false' }, 'TypeError: commit must be true or false: "false"'],
+  [{ force: 1 }, 'TypeError: force must be true or false: 1'],
+  [{ mark: 0 }, 'TypeError: mark must be a plain object: 0'],
+  [{ mark: { value: 1n } }, 'RangeError: mark.value must be a whole number from 0 to 4294967295: 1'],
+  [{ label: 5n }, 'TypeError: label must be a plain object: 5'],
+  [{ label: { value: 5 } }, 'TypeError: label.value must be a bigint: 5'],
+  [{ label: null }, 'TypeError: label must be a plain object: null'],
+  [{ nat: null }, 'TypeError: nat must be a plain object: null'],
+  [{ nat: { kind: 'src', minAddress: 5 } }, 'RangeError: nat minAddress is not an IP address: 5'],
+  [{ helper: null }, 'RangeError: helper must be ftp or tftp: null'],
+  [{ helper: 5n }, 'RangeError: helper must be ftp or tftp: 5'],
+];
+
+test('an action has the fields that there are', () => {
+  const engine = new LocalEngine({ maxConnections: 10 });
+  for (const [action, message] of NO_ACTIONS) refuses(engine.defineAction.bind(engine), action, message);
+  const nothing = { zone: undefined, commit: undefined, mark: undefined, label: undefined, nat: undefined } as object;
+  assert.equal(engine.defineAction(nothing), 0, 'a refused action takes no number');
+});
+
+const NO_ZONE_POLICIES: readonly (readonly [policy: unknown, message: string])[] = [
+  [null, 'TypeError: policy must be a plain object: null'],
+  ['resilient', 'TypeError: policy must be a plain object: "resilient"'],
+  [{ evict: true }, 'RangeError: policy has no field "evict"'],
+  [{ evicts: 'false' }, 'TypeError: evicts must be true or false: "false"'],
+  [{ emergency: { beginPercent: 95 } }, 'TypeError: emergency must be true or false: an object'],
+  [{ newConnections: 5 }, 'TypeError: newConnections must be a plain object: 5'],
+  [{ newConnections: { perSecond: 5, burts: 1 } }, 'RangeError: newConnections has no field "burts"'],
+  [{ maxHalfOpen: null }, 'RangeError: maxHalfOpen must be a whole number from 1 to 2147483647: null'],
+];
+
+const NO_TABLE_POLICIES: readonly (readonly [policy: unknown, message: string])[] = [
+  [null, 'TypeError: tablePolicy must be a plain object: null'],
+  [5, 'TypeError: tablePolicy must be a plain object: 5'],
+  [{ evicts: true }, 'RangeError: tablePolicy has no field "evicts"'],
+  [{ evictable: 5 }, 'TypeError: evictable must be an array: 5'],
+  [{ evictable: 'half-open' }, 'TypeError: evictable must be an array: "half-open"'],
+  [{ reservePercent: '5' }, 'RangeError: reservePercent must be a whole number from 0 to 100: "5"'],
+  [{ adaptiveTimeouts: true }, 'TypeError: adaptiveTimeouts must be a plain object: true'],
+  [{ adaptiveTimeouts: { start: 60 } }, 'RangeError: adaptiveTimeouts has no field "start"'],
+  [{ emergency: null }, 'TypeError: emergency must be a plain object: null'],
+  [{ emergency: { begin: 90 } }, 'RangeError: emergency has no field "begin"'],
+];
+
+test('policies have the fields that there are', () => {
+  const { settings } = new LocalEngine({ maxConnections: 10, profile: 'resilient' });
+  const { zone, table } = PROFILES.resilient;
+  for (const [policy, message] of NO_ZONE_POLICIES) {
+    refuses((value: ZonePolicy) => settings.setZonePolicy(3, value), policy, message);
+    refuses((value: ZonePolicy) => Object.assign(settings, { defaultZonePolicy: value }), policy, message);
+  }
+  for (const [policy, message] of NO_TABLE_POLICIES) {
+    refuses((value: TablePolicy) => Object.assign(settings, { tablePolicy: value }), policy, message);
+  }
+  assert.deepEqual([settings.zonePolicy(3), settings.defaultZonePolicy, settings.tablePolicy], [zone, zone, table]);
+  settings.tablePolicy = { evictable: undefined, emergency: undefined } as object;
+  settings.defaultZonePolicy = { evicts: undefined, newConnections: undefined } as object;
+  assert.deepEqual([settings.tablePolicy, settings.defaultZonePolicy], [{}, {}]);
 });

@@ -25,7 +25,7 @@ const WRONG: readonly (readonly [options: EngineOptions, message: string])[] = [
   ],
   [{ seed: -1 }, 'seed must be a whole number from 0 to 9007199254740991: -1'],
   [{ seed: 0.5 }, 'seed must be a whole number from 0 to 9007199254740991: 0.5'],
-  [{ clock: 'sun' as 'wall' }, 'clock must be wall or packets: sun'],
+  [{ clock: 'sun' as 'wall' }, 'clock must be wall or packets: "sun"'],
 ];
 
 for (const [options, message] of WRONG) {
