@@ -125,7 +125,7 @@ const NO_OPTIONS: readonly (readonly [options: unknown, message: string])[] = [
   [[], 'TypeError: options must be a plain object: an array'],
   [{ maxConections: 5 }, 'RangeError: options has no field "maxConections"'],
   [{ toString: 5 }, 'RangeError: options has no field "toString"'],
-  [{ maxConnections: '5' }, 'RangeError: maxConnections must be a whole number from 1 to 32000000: "5"'],
+  [{ maxConnections: '5' }, 'RangeError: maxConnections must be a whole number from 1 to 29000000: "5"'],
   [{ seed: null }, 'RangeError: seed must be a whole number from 0 to 9007199254740991: null'],
   [{ seed: 5n }, 'RangeError: seed must be a whole number from 0 to 9007199254740991: 5'],
   [{ checksSequence: 'false' }, 'TypeError: checksSequence must be true or false: "false"'],
