@@ -48,6 +48,11 @@ export function checkSwitch(name: string, value: unknown): void {
   if (typeof value !== 'boolean') throw new TypeError(`${name} must be true or false: ${shown(value)}`);
 }
 
+/** @throws TypeError unless it is a text */
+export function checkText(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw new TypeError(`${name} must be a text: ${shown(value)}`);
+}
+
 /** @throws TypeError unless it is an array */
 export function checkArray(name: string, value: unknown): void {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array: ${shown(value)}`);

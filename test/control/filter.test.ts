@@ -183,6 +183,18 @@ test('text that cannot be read has the messages of Open vSwitch', () => {
   }
 });
 
+test('what is no array of texts is refused in one line', () => {
+  const cases: readonly (readonly [args: unknown, message: string])[] = [
+    [undefined, 'args must be an array: undefined'],
+    ['zone=5', 'args must be an array: "zone=5"'],
+    [[5], 'a word of args must be a text: 5'],
+    [['zone=5', null], 'a word of args must be a text: null'],
+  ];
+  for (const [args, message] of cases) {
+    assert.throws(() => parseFilter(args as readonly string[]), { name: 'TypeError', message });
+  }
+});
+
 test('text that can be read', () => {
   const icmpZero = { icmp: { id: 0, type: 0, code: 0 } };
   const cases: readonly (readonly [args: readonly string[], filter: ConnectionFilter])[] = [

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import {
   Engine,
   type EngineOptions,
+  type FlowRules,
   LocalEngine,
   PACKET,
   PACKET_WORDS,
@@ -213,4 +214,32 @@ test('policies have the fields that there are', () => {
   settings.tablePolicy = { evictable: undefined, emergency: undefined } as object;
   settings.defaultZonePolicy = { evicts: undefined, newConnections: undefined } as object;
   assert.deepEqual([settings.tablePolicy, settings.defaultZonePolicy], [{}, {}]);
+});
+
+const NO_RULES: readonly (readonly [flows: unknown, message: string])[] = [
+  [{}, 'TypeError: flows.text must be a text: undefined'],
+  [{ text: 5 }, 'TypeError: flows.text must be a text: 5'],
+  [{ text: ['actions=1'] }, 'TypeError: flows.text must be a text: an array'],
+  [{ text: 'actions=1', ports: { a: 1 } }, 'TypeError: flows.ports must be an array or a Map: an object'],
+  [{ text: 'actions=1', ports: '' }, 'TypeError: flows.ports must be an array or a Map: ""'],
+  [{ text: 'actions=1', ports: ['a', 5] }, 'TypeError: a name in flows.ports must be a text: 5'],
+  [{ text: 'actions=1', ports: Array(1) }, 'TypeError: a name in flows.ports must be a text: undefined'],
+  [
+    { text: 'actions=a', ports: new Map([['a', 'x']]) },
+    'RangeError: port "a" of flows.ports must be a whole number from 0 to 65279: "x"',
+  ],
+  [
+    { text: 'actions=a', ports: new Map([['a', 65_280]]) },
+    'RangeError: port "a" of flows.ports must be a whole number from 0 to 65279: 65280',
+  ],
+];
+
+test('flow rules are a text, and names of ports are names', async () => {
+  const open = (flows: FlowRules) => new LocalEngine({ maxConnections: 10, flows });
+  for (const [flows, message] of NO_RULES) refuses(open, flows, message);
+  const [flows, message] = NO_RULES[0];
+  const opening = Engine.open({ maxConnections: 10, flows: flows as FlowRules });
+  await assert.rejects(opening, (error: unknown) => String(error) === message);
+  open({ text: 'actions=a', ports: new Map([['a', 65_279]]) });
+  open({ text: 'actions=1', ports: undefined } as object as FlowRules);
 });
