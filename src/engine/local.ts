@@ -78,7 +78,7 @@ export class LocalEngine {
     return new PacketBatch(capacity, frameBytes, this.memory.wasm);
   }
 
-  /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
+  /** Defines a ct() action. @returns its number. @throws TypeError or RangeError for a value that none can have */
   defineAction(action: CtAction): number {
     return defineAction(this.memory, action);
   }
