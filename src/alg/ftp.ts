@@ -155,7 +155,7 @@ function readOverIpv6(view: DataView, from: number, end: number, message: Int32A
   return readPort(view, behind + 1, end, message);
 }
 
-export const ftp = {
+export const ftp: Helper<'ftp'> = {
   name: 'ftp',
   protocol: IPPROTO.TCP,
 
@@ -164,4 +164,4 @@ export const ftp = {
     const stop = findByte(view, from, Math.min(end, from + MOST_BYTES) - 1, 0);
     return isIpv6 ? readOverIpv6(view, from, stop, message) : readOverIpv4(view, from, stop, message);
   },
-} as const satisfies Helper;
+};

@@ -44,9 +44,9 @@ export const FORM = { COMMAS: 0, DOTS: 1, IPV6: 2 } as const;
 /** In place of a port: the one that the control connection was opened from. */
 export const CLIENT_PORT = -1;
 
-export interface Helper {
+export interface Helper<Name extends string = string> {
   /** What actions and rules call it by. */
-  readonly name: string;
+  readonly name: Name;
   /** IP protocol of its control connections: TCP or UDP. */
   readonly protocol: number;
   /**

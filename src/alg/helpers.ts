@@ -1,8 +1,9 @@
 /**
  * The table of application helpers. A new one is a file beside ftp.ts and a line in HELPERS.
  *
- * Imports ftp, tftp, helper. Imported by engine/, flows/, control/ and the public API.
+ * Imports ftp, tftp, helper, ../given. Imported by engine/, flows/, control/ and the public API.
  */
+import { checkOneOf } from '../given.js';
 import { ftp } from './ftp.js';
 import type { Helper } from './helper.js';
 import { tftp } from './tftp.js';
@@ -20,7 +21,6 @@ export const NO_HELPER = 0;
 
 /** Number of the helper of that name. @throws RangeError when there is none */
 export function helperNumber(name: HelperName): number {
-  const index = HELPER_NAMES.indexOf(name);
-  if (index < 0) throw new RangeError(`helper must be ${HELPER_NAMES.join(' or ')}: ${JSON.stringify(name)}`);
-  return index + 1;
+  checkOneOf('helper', name, HELPER_NAMES);
+  return HELPER_NAMES.indexOf(name) + 1;
 }

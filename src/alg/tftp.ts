@@ -8,7 +8,7 @@
 import { IPPROTO } from '../wire/facts.js';
 import { CLIENT_PORT, END, type Helper, MESSAGE, SAYS } from './helper.js';
 
-export const tftp = {
+export const tftp: Helper<'tftp'> = {
   name: 'tftp',
   protocol: IPPROTO.UDP,
 
@@ -17,4 +17,4 @@ export const tftp = {
     message[MESSAGE.END] = END.NONE;
     return SAYS.ANNOUNCES;
   },
-} as const satisfies Helper;
+};

@@ -28,8 +28,8 @@ const LOOK_RECORDS = 1024;
  * them.
  * @param tracker the calling thread's own
  * @param filter which connections; default all. The others are not copied.
- * @throws RangeError when the filter cannot be met; the generator throws Error when a region stays locked for two
- *   seconds
+ * @throws RangeError when the filter cannot be met, TypeError when it is none; the generator throws Error when a region
+ *   stays locked for two seconds
  */
 export function dumpConnections(
   tracker: Tracker,

@@ -13,8 +13,9 @@
  * What Open vSwitch reads as something that was not meant is refused here, since a flush cannot be undone: text behind
  * a number (`zone=5x`), a zone above 65535, a mask that is no number, two different protocols, ports of ICMP.
  *
- * Imports filter, nat/address, wire/facts. Imported by cli/ and the public API.
+ * Imports filter, nat/address, wire/facts, ../given. Imported by cli/ and the public API.
  */
+import { checkArray, checkText } from '../given.js';
 import { ADDRESS_WORDS, isZeroAddress, NO_FAMILY, parseAddress } from '../nat/address.js';
 import { FAMILY_IPV6, IPPROTO } from '../wire/facts.js';
 import type { ConnectionFilter, TupleFilter } from './filter.js';
@@ -195,9 +196,11 @@ function tuplesFilter(draft: Draft): ConnectionFilter {
  *
  * As in Open vSwitch, a whole original tuple alone names the connection of that tuple in either direction, in zone 0
  * unless a zone is given; anything less is compared with the connections of all zones, or of the given one.
- * @throws FilterError with Open vSwitch's message
+ * @throws FilterError with Open vSwitch's message; TypeError for what is no array of texts
  */
 export function parseFilter(args: readonly string[]): ConnectionFilter {
+  checkArray('args', args);
+  for (const arg of args) checkText('a word of args', arg);
   let next = 0;
   const take = (prefix: string): string | undefined =>
     next < args.length && args[next].startsWith(prefix) ? args[next++].slice(prefix.length) : undefined;

@@ -2,9 +2,11 @@
  * Which connections are meant: a filter as callers write it, compiled into words that are compared with a record's
  * under the lock of its region. No text is made per record.
  *
- * Imports nat/address, sharedarraybuffer-hashmap, track/, wire/. Imported by dump, filter-text, flush and the
- * public API.
+ * Imports engine/masked, nat/address, sharedarraybuffer-hashmap, track/, wire/, ../given. Imported by dump, filter-text,
+ * flush and the public API.
  */
+import { type Masked, readMark, readMaskedLabel, writeLabel } from '../engine/masked.js';
+import { checkObject, checkSwitch, checkWhole, refuseOthers, shown } from '../given.js';
 import { ADDRESS_WORDS, NO_FAMILY, parseAddress } from '../nat/address.js';
 import { annexAt, type SharedMap } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, isIpv6, protocolOf, STATUS_LABEL, STATUS_NAT } from '../track/connection.js';
@@ -38,9 +40,9 @@ export interface ConnectionFilter {
   /** One of the two directions, no matter which. */
   readonly either?: TupleFilter;
   /** The bits of ct_mark that are set in `mask` (default all 32) are those of `value`. */
-  readonly mark?: { readonly value: number; readonly mask?: number };
+  readonly mark?: Masked<number>;
   /** The same for the 128 bits of ct_label. */
-  readonly label?: { readonly value: bigint; readonly mask?: bigint };
+  readonly label?: Masked<bigint>;
   /** State of a TCP connection as a dump without `-m` shows it. Connections of other protocols have none. */
   readonly tcpState?: TcpState;
 }
@@ -74,20 +76,9 @@ export interface CompiledFilter {
 
 type Kind = 'any' | 'ports' | 'icmp' | 'none';
 
-const ALL_LABEL_BITS = (1n << 128n) - 1n;
 /** Bits of an ICMP ports word: id, type, and the type of the reply, which follows from the type. */
 const ICMP_ID_MASK = 0xffff0000 | 0;
 const ICMP_TYPE_MASK = 0xff00;
-
-function checkWhole(name: string, value: number, most: number): number {
-  if (Number.isInteger(value) && value >= 0 && value <= most) return value;
-  throw new RangeError(`${name} must be a whole number from 0 to ${most}: ${value}`);
-}
-
-function checkLabel(name: string, value: bigint): bigint {
-  if (value >= 0n && value <= ALL_LABEL_BITS) return value;
-  throw new RangeError(`${name} must have 128 bits at most: ${value}`);
-}
 
 /** What the tuples say of the whole connection; grows while they are compiled. */
 interface Findings {
@@ -109,8 +100,20 @@ function meetKind(findings: Findings, kind: Kind): void {
 
 function compileAddress(name: string, text: string, addresses: Int32Array, at: number, findings: Findings): void {
   const family = parseAddress(text, addresses, at);
-  if (family === NO_FAMILY) throw new RangeError(`${name} is not an IP address: ${text}`);
+  if (family === NO_FAMILY) throw new RangeError(`${name} is not an IP address: ${shown(text)}`);
   meetFamily(findings, family);
+}
+
+type Icmp = NonNullable<TupleFilter['icmp']>;
+
+function readIcmp(name: string, icmp: Icmp, findings: Findings): Icmp {
+  checkObject(name, icmp);
+  const { id, type, code, ...others } = icmp;
+  refuseOthers(name, others);
+  if (code !== undefined) checkWhole(`${name}.code`, code, 0, 0xff);
+  // No ICMP message with another code opens a connection, so the table holds code 0 only and has no bits for it.
+  meetKind(findings, code === undefined || code === 0 ? 'icmp' : 'none');
+  return icmp;
 }
 
 /** The ports word of a tuple and the bits that count. */
@@ -120,28 +123,29 @@ function compileEnds(name: string, tuple: TupleFilter, findings: Findings): { po
   let portsMask = 0;
   const add = (part: string, value: number | undefined, most: number, shift: number, mask: number) => {
     if (value === undefined) return;
-    ports |= checkWhole(`${name}.${part}`, value, most) << shift;
+    checkWhole(`${name}.${part}`, value, 0, most);
+    ports |= value << shift;
     portsMask |= mask;
   };
   if (srcPort !== undefined || dstPort !== undefined) {
-    if (icmp) throw new RangeError(`${name} has ports or ICMP fields, not both`);
+    if (icmp !== undefined) throw new RangeError(`${name} has ports or ICMP fields, not both`);
     meetKind(findings, 'ports');
     add('srcPort', srcPort, 0xffff, 16, 0xffff0000 | 0);
     add('dstPort', dstPort, 0xffff, 0, 0xffff);
   }
-  if (icmp) {
-    // No ICMP message with another code opens a connection, so the table holds code 0 only and has no bits for it.
-    const isPossible = icmp.code === undefined || checkWhole(`${name}.icmp.code`, icmp.code, 0xff) === 0;
-    meetKind(findings, isPossible ? 'icmp' : 'none');
-    add('icmp.id', icmp.id, 0xffff, 16, ICMP_ID_MASK);
-    add('icmp.type', icmp.type, 0xff, 8, ICMP_TYPE_MASK);
+  if (icmp !== undefined) {
+    const { id, type } = readIcmp(`${name}.icmp`, icmp, findings);
+    add('icmp.id', id, 0xffff, 16, ICMP_ID_MASK);
+    add('icmp.type', type, 0xff, 8, ICMP_TYPE_MASK);
   }
   return { ports, portsMask };
 }
 
 function compileTuple(name: string, tuple: TupleFilter | undefined, findings: Findings): TupleTest | undefined {
   if (tuple === undefined) return undefined;
-  const { src, dst } = tuple;
+  checkObject(name, tuple);
+  const { src, dst, srcPort, dstPort, icmp, ...others } = tuple;
+  refuseOthers(name, others);
   const addresses = new Int32Array(2 * ADDRESS_WORDS);
   if (src !== undefined) compileAddress(`${name}.src`, src, addresses, 0, findings);
   if (dst !== undefined) compileAddress(`${name}.dst`, dst, addresses, ADDRESS_WORDS, findings);
@@ -152,11 +156,12 @@ function compileTuple(name: string, tuple: TupleFilter | undefined, findings: Fi
 /** Words of value and mask; undefined when no bit counts. */
 function compileLabel(label: ConnectionFilter['label']): Int32Array | undefined {
   if (label === undefined) return undefined;
-  const mask = checkLabel('label.mask', label.mask ?? ALL_LABEL_BITS);
-  const value = checkLabel('label.value', label.value) & mask;
+  const { value, mask } = readMaskedLabel(label);
   if (mask === 0n) return undefined;
-  const word = (bits: bigint, index: number) => Number((bits >> BigInt(32 * index)) & 0xffffffffn) | 0;
-  return Int32Array.from({ length: 8 }, (_, index) => (index < 4 ? word(value, index) : word(mask, index - 4)));
+  const words = new Int32Array(8);
+  writeLabel(words, 0, value & mask);
+  writeLabel(words, 4, mask);
+  return words;
 }
 
 function compileTcpState(state: TcpState | undefined): number {
@@ -165,42 +170,53 @@ function compileTcpState(state: TcpState | undefined): number {
     (bits, _, index) => (shownTcpState(index) === state ? bits | (1 << index) : bits),
     0,
   );
-  if (states === 0) throw new RangeError(`no connection is shown in TCP state ${state}`);
+  if (states === 0) throw new RangeError(`no connection is shown in TCP state ${shown(state)}`);
   return states;
 }
 
 /**
- * Makes a filter ready for records.
- * @throws RangeError when a value is out of range, is no address, or contradicts another one
+ * Makes a filter ready for records. Ports and ICMP fields in two tuples are met by no connection.
+ * @throws RangeError when a value is out of range or is no address, the families contradict one another, or there is a
+ *   field that no filter has; TypeError when a value is of another type
  */
 export function compileFilter(filter: ConnectionFilter): CompiledFilter {
-  const { zone, protocol, isIpv6: wantsIpv6, mark, tcpState } = filter;
+  checkObject('filter', filter);
+  const { zone, protocol, isIpv6: wantsIpv6, original, reply, either, mark, label, tcpState, ...others } = filter;
+  refuseOthers('filter', others);
   const findings: Findings = { family: NO_FAMILY, kind: 'any' };
-  if (wantsIpv6 !== undefined) findings.family = wantsIpv6 ? FAMILY_IPV6 : 0;
-  const original = compileTuple('original', filter.original, findings);
-  const reply = compileTuple('reply', filter.reply, findings);
-  const either = compileTuple('either', filter.either, findings);
+  if (wantsIpv6 !== undefined) {
+    checkSwitch('isIpv6', wantsIpv6);
+    findings.family = wantsIpv6 ? FAMILY_IPV6 : 0;
+  }
+  const tuples = {
+    original: compileTuple('original', original, findings),
+    reply: compileTuple('reply', reply, findings),
+    either: compileTuple('either', either, findings),
+  };
   let key = 0;
   let keyMask = 0;
   const add = (bits: number, mask: number) => {
     key |= bits;
     keyMask |= mask;
   };
-  if (zone !== undefined) add(checkWhole('zone', zone, 0xffff) << 16, 0xffff0000 | 0);
-  if (protocol !== undefined) add(checkWhole('protocol', protocol, 0xff), PROTOCOL_MASK);
+  if (zone !== undefined) {
+    checkWhole('zone', zone, 0, 0xffff);
+    add(zone << 16, 0xffff0000 | 0);
+  }
+  if (protocol !== undefined) {
+    checkWhole('protocol', protocol, 0, 0xff);
+    add(protocol, PROTOCOL_MASK);
+  }
   if (findings.family !== NO_FAMILY) add(findings.family, FAMILY_IPV6);
-  const markMask = mark === undefined ? 0 : checkWhole('mark.mask', mark.mask ?? 0xffffffff, 0xffffffff);
-  const markValue = mark === undefined ? 0 : checkWhole('mark.value', mark.value, 0xffffffff);
+  const markBits = mark === undefined ? { value: 0, mask: 0 } : readMark(mark);
   return {
     key,
     keyMask,
     kind: findings.kind,
-    original,
-    reply,
-    either,
-    mark: markValue & markMask,
-    markMask: markMask | 0,
-    label: compileLabel(filter.label),
+    ...tuples,
+    mark: markBits.value & markBits.mask,
+    markMask: markBits.mask | 0,
+    label: compileLabel(label),
     tcpStates: compileTcpState(tcpState),
   };
 }

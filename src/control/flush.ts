@@ -33,8 +33,8 @@ const LOOK_RECORDS = 512;
  * and which the sweeper has not removed yet are among them.
  * @param tracker the calling thread's own; no region is held afterwards
  * @returns how many connections it deleted
- * @throws RangeError when the filter cannot be met, before anything is deleted; Error when a region stays locked for
- *   two seconds
+ * @throws RangeError when the filter cannot be met, TypeError when it is none, before anything is deleted; Error when a
+ *   region stays locked for two seconds
  */
 export function flushConnections(tracker: Tracker, filter: ConnectionFilter = {}): number {
   const compiled = compileFilter(filter);

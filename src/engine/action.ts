@@ -2,11 +2,13 @@
  * The ct() action: what to do with a packet's connection. Compiled once into a few words of shared memory, and named
  * by its number in a packet.
  *
- * Imports alg/helpers, nat/spec, track/timeouts. Imported by engine/ and the public API.
+ * Imports masked, alg/helpers, nat/spec, track/timeouts, ../given. Imported by engine/ and the public API.
  */
 import { type HelperName, helperNumber, NO_HELPER } from '../alg/helpers.js';
+import { checkObject, checkSwitch, checkWhole, refuseOthers } from '../given.js';
 import { type NatAction, writeNat } from '../nat/spec.js';
 import { MAX_TIMEOUT_POLICIES } from '../track/timeouts.js';
+import { type Masked, readMark, readMaskedLabel, writeLabel } from './masked.js';
 
 export interface CtAction {
   /** Conntrack zone, 0 to 65535. Default 0. */
@@ -16,9 +18,9 @@ export interface CtAction {
   /** A packet in the reply direction replaces the connection by one in its own direction; implies commit. */
   readonly force?: boolean;
   /** Sets the bits of ct_mark that are set in `mask` (default all 32). */
-  readonly mark?: { readonly value: number; readonly mask?: number };
+  readonly mark?: Masked<number>;
   /** Sets the bits of ct_label that are set in `mask` (default all 128). */
-  readonly label?: { readonly value: bigint; readonly mask?: bigint };
+  readonly label?: Masked<bigint>;
   /** Translates addresses and ports: see NatAction. */
   readonly nat?: NatAction;
   /** Number of the timeout policy that new connections get. Default 0: that of the zone, if it has one. */
@@ -57,55 +59,39 @@ export const ACTION_TRANSLATE = 1 << 5;
 /** Bits of actions that do more than look up and commit. */
 export const NOT_PLAIN_ACTION = ACTION_FORCE | ACTION_MARK | ACTION_LABEL | ACTION_NAT;
 
-const ALL_LABEL_BITS = (1n << 128n) - 1n;
-
-function checkWhole(name: string, value: number, most: number): void {
-  if (!Number.isInteger(value) || value < 0 || value > most) {
-    throw new RangeError(`${name} must be a whole number from 0 to ${most}: ${value}`);
-  }
-}
-
-function checkLabel(name: string, value: bigint): void {
-  if (value < 0n || value > ALL_LABEL_BITS) throw new RangeError(`${name} must have 128 bits at most: ${value}`);
-}
-
-function writeLabel(words: Int32Array, at: number, value: bigint): void {
-  for (let word = 0; word < 4; word++) words[at + word] = Number((value >> BigInt(32 * word)) & 0xffffffffn) | 0;
-}
-
 /**
  * Writes an action at word `at`.
- * @throws RangeError when a number is out of range; nothing is written then
+ * @throws RangeError when a value is out of range or there is a field that no action has, TypeError when a value is of
+ *   another type; nothing is written then
  */
 export function writeAction(words: Int32Array, at: number, action: CtAction): void {
-  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0, helper } = action;
-  checkWhole('zone', zone, 0xffff);
-  checkWhole('timeoutPolicy', timeoutPolicy, MAX_TIMEOUT_POLICIES - 1);
+  checkObject('action', action);
+  const { zone = 0, commit = true, force = false, mark, label, nat, timeoutPolicy = 0, helper, ...others } = action;
+  refuseOthers('action', others);
+  checkSwitch('commit', commit);
+  checkSwitch('force', force);
+  checkWhole('zone', zone, 0, 0xffff);
+  checkWhole('timeoutPolicy', timeoutPolicy, 0, MAX_TIMEOUT_POLICIES - 1);
   const made = new Int32Array(ACTION_WORDS);
-  made[ACTION.FLAGS] =
-    (commit || force ? ACTION_COMMIT : 0) |
-    (force ? ACTION_FORCE : 0) |
-    (mark ? ACTION_MARK : 0) |
-    (label ? ACTION_LABEL : 0) |
-    (nat ? ACTION_NAT : 0) |
-    (nat && nat.kind !== 'restore' ? ACTION_TRANSLATE : 0);
+  made[ACTION.FLAGS] = (commit || force ? ACTION_COMMIT : 0) | (force ? ACTION_FORCE : 0);
   made[ACTION.ZONE] = zone;
   made[ACTION.TIMEOUT_POLICY] = timeoutPolicy;
   made[ACTION.HELPER] = helper === undefined ? NO_HELPER : helperNumber(helper);
-  if (mark) {
-    const { value, mask = 0xffffffff } = mark;
-    checkWhole('mark value', value, 0xffffffff);
-    checkWhole('mark mask', mask, 0xffffffff);
+  if (mark !== undefined) {
+    const { value, mask } = readMark(mark);
+    made[ACTION.FLAGS] |= ACTION_MARK;
     made[ACTION.MARK] = value & mask;
     made[ACTION.MARK_MASK] = mask;
   }
-  if (label) {
-    const { value, mask = ALL_LABEL_BITS } = label;
-    checkLabel('label value', value);
-    checkLabel('label mask', mask);
+  if (label !== undefined) {
+    const { value, mask } = readMaskedLabel(label);
+    made[ACTION.FLAGS] |= ACTION_LABEL;
     writeLabel(made, ACTION.LABEL, value & mask);
     writeLabel(made, ACTION.LABEL_MASK, mask);
   }
-  if (nat) writeNat(made, ACTION.NAT, nat);
+  if (nat !== undefined) {
+    writeNat(made, ACTION.NAT, nat);
+    made[ACTION.FLAGS] |= nat.kind === 'restore' ? ACTION_NAT : ACTION_NAT | ACTION_TRANSLATE;
+  }
   words.set(made, at);
 }

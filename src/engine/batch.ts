@@ -1,8 +1,9 @@
 /**
  * A batch of packets: what callers hand to execute() and read the verdicts from.
  *
- * Imports packet, packet-memory, wire/. Imported by engine.ts, local.ts and the public API.
+ * Imports packet, packet-memory, wire/, ../given. Imported by engine.ts, local.ts and the public API.
  */
+import { checkTime, checkWhole, shown } from '../given.js';
 import type { WasmMemory } from '../wire/wasm.js';
 import { FRAME_TAIL, PACKET, PACKET_WORDS } from './packet.js';
 import { allocatePackets, type EnginePackets, type PacketMemory } from './packet-memory.js';
@@ -35,6 +36,9 @@ export interface PacketHints {
   readonly cookie?: number;
 }
 
+/** Rows and frames lie at offsets of 31 bits. */
+const MAX_PACKETS = 2 ** 31 / (PACKET_WORDS * Int32Array.BYTES_PER_ELEMENT);
+
 /** Packets in memory of their own. */
 function createPackets(capacity: number, frameBytes: number): PacketMemory {
   const packets = new Int32Array(capacity * PACKET_WORDS);
@@ -63,8 +67,11 @@ export class PacketBatch implements PacketMemory {
    * @param capacity packets that fit
    * @param frameBytes bytes of frames that fit; the room behind each comes on top
    * @param wasm memory of an engine: see LocalEngine.createBatch(). Default: its own
+   * @throws RangeError when a number is out of range or the memory is not to be had
    */
   constructor(capacity: number, frameBytes: number = capacity * 2048, wasm?: WasmMemory) {
+    checkWhole('capacity', capacity, 0, MAX_PACKETS);
+    checkWhole('frameBytes', frameBytes, 0, Number.MAX_SAFE_INTEGER);
     this.capacity = capacity;
     const allBytes = frameBytes + capacity * FRAME_TAIL;
     this.inEngine = wasm && allocatePackets(wasm, capacity, allBytes);
@@ -99,8 +106,11 @@ export class PacketBatch implements PacketMemory {
    * Adds a packet; the frame is copied, and has room for a payload that becomes longer behind it.
    * @param timeMs when it was received, in milliseconds
    * @returns false when the batch has no room for it
+   * @throws TypeError when the frame is no Uint8Array, RangeError when the time is no number; nothing is added then
    */
   add(frame: Uint8Array, timeMs: number, hints: PacketHints = {}): boolean {
+    // Another view or buffer has no length, or another one: it would seem not to fit, for ever.
+    if (!(frame instanceof Uint8Array)) throw new TypeError(`frame must be a Uint8Array: ${shown(frame)}`);
     const start = this.tryReserve(frame.length);
     if (start < 0) return false;
     this.bytes.set(frame, start);
@@ -131,8 +141,10 @@ export class PacketBatch implements PacketMemory {
   /**
    * Makes the reserved room a packet.
    * @param l3 offset of the network layer in `frames`, read only when `known` names it
+   * @throws RangeError when the time is no number; nothing is added then
    */
   addReserved(length: number, known: number, l3: number, timeMs: number, action: number, cookie: number): void {
+    checkTime('timeMs', timeMs); // to a packet without one, every connection has ended
     const at = this.#length++ * PACKET_WORDS;
     this.packets[at + FRAME_OFFSET] = this.#used;
     this.packets[at + FRAME_LENGTH] = length;

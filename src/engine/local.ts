@@ -2,8 +2,9 @@
  * The engine without workers: the same tracker on the calling thread. For tests, for benchmarks, and for a gateway
  * that has threads of its own.
  *
- * Imports batch, memory, options, process, reassembly, released, sweep, top, tracker. Imported by the public API.
+ * Imports batch, memory, options, process, reassembly, released, sweep, top, tracker, ../given. Imported by the public API.
  */
+import { checkTime } from '../given.js';
 import type { CtAction } from './action.js';
 import { PacketBatch } from './batch.js';
 import { type Counters, readCounters } from './counters.js';
@@ -44,9 +45,12 @@ export class LocalEngine {
   #batch: PacketBatch | undefined;
   readonly #top: SharedArrayBuffer | undefined;
 
-  /** @throws RangeError when an option is out of range or the memory is not to be had, FlowError for a wrong rule */
+  /**
+   * @throws RangeError when an option is out of range or unknown or the memory is not to be had, TypeError for one of
+   *   another type, FlowError for a wrong rule
+   */
   constructor(options: TableOptions = {}) {
-    const resolved = resolveOptions({ ...options, shards: 1, clock: 'packets' });
+    const resolved = resolveOptions(options, { shards: 1, clock: 'packets' });
     this.memory = createMemory(memoryOptions(resolved, 0));
     applyProfile(this.memory, resolved.profile);
     this.settings = new Settings(this.memory);
@@ -68,13 +72,13 @@ export class LocalEngine {
    * where they lie; those of any other batch are copied there and back.
    * @param capacity packets that fit
    * @param frameBytes bytes of frames that fit. Default: 2048 for each packet
-   * @throws RangeError when the memory is not to be had
+   * @throws RangeError when a number is out of range or the memory is not to be had
    */
   createBatch(capacity: number, frameBytes?: number): PacketBatch {
     return new PacketBatch(capacity, frameBytes, this.memory.wasm);
   }
 
-  /** Defines a ct() action. @returns its number. @throws RangeError for a value that is out of range */
+  /** Defines a ct() action. @returns its number. @throws TypeError or RangeError for a value that none can have */
   defineAction(action: CtAction): number {
     return defineAction(this.memory, action);
   }
@@ -117,8 +121,13 @@ export class LocalEngine {
     return this.#batch;
   }
 
-  /** Removes every connection that has ended. @param nowMs by then; or 0, by the time of the latest packet */
+  /**
+   * Removes every connection that has ended.
+   * @param nowMs by then; or 0, by the time of the latest packet
+   * @throws RangeError, and removes none, when that is no number
+   */
   sweep(nowMs: number): void {
+    checkTime('nowMs', nowMs); // every connection has ended by a time that is none
     sweepAll(this.tracker, this.#cursor, nowMs);
   }
 

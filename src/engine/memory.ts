@@ -161,6 +161,11 @@ export function rowsAt({ timeoutsAt }: EngineMemory, owner: number): number {
   return timeoutsAt + TIMEOUT_BYTES + ACTION_BYTES + (owner - 1) * ROWS_BYTES;
 }
 
+function tooLarge({ maxConnections, maxIpv6Connections }: MemoryOptions, bytes: number): string {
+  const asked = `maxConnections ${maxConnections} and maxIpv6Connections ${maxIpv6Connections}`;
+  return `${asked} would take a table of ${bytes} bytes, the most is ${MAX_MEMORY}`;
+}
+
 /** @throws RangeError when a size is out of range or the memory is not to be had */
 export function createMemory(options: MemoryOptions): EngineMemory {
   const memory = reserveMemory(options);
@@ -183,7 +188,7 @@ export function reserveMemory(options: MemoryOptions): EngineMemory {
   };
   const timeoutsAt = mapBytes(table);
   const bytes = timeoutsAt + TIMEOUT_BYTES + ACTION_BYTES + options.threads * ROWS_BYTES;
-  if (bytes > MAX_MEMORY) throw new RangeError(`the table would take ${bytes} bytes, the most is ${MAX_MEMORY}`);
+  if (bytes > MAX_MEMORY) throw new RangeError(tooLarge(options, bytes));
   const wasm = createWasmMemory(bytes);
   const words = COUNTERS_AT + options.threads * (COUNTER_ROW + 2 * HISTOGRAM_ROW) * 2;
   const memory = viewOf(

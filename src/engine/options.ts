@@ -1,13 +1,14 @@
 /**
  * What an engine can be told when it is opened: names, defaults and limits.
  *
- * Imports memory, policy. Imported by engine.ts, local.ts, cli/ and the public API.
+ * Imports memory, policy, ../given. Imported by engine.ts, local.ts, cli/ and the public API.
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { checkObject, checkOneOf, checkSwitch, checkWhole, refuseOthers, shown } from '../given.js';
 import type { MemoryOptions } from './memory.js';
 import type { FlowRules } from './pipeline.js';
-import { PROFILES, type ProfileName } from './policy.js';
+import { checkProfile, type ProfileName } from './policy.js';
 
 /** What every engine can be told. */
 export interface TableOptions {
@@ -96,7 +97,8 @@ export type ResolvedOptions = Required<Omit<EngineOptions, 'seed' | 'flows' | 'o
 
 export const MAX_SHARDS = 256;
 const MAX_EXPECTATIONS = 1 << 20;
-export const MAX_CONNECTIONS = 32_000_000;
+/** What fits without room for IPv6; with it some 25 million do. reserveMemory() adds it all up. */
+export const MAX_CONNECTIONS = 29_000_000;
 export const DEFAULT_MAX_CONNECTIONS = 1_000_000;
 const MIN_RING_BYTES = 1 << 20;
 const MAX_RING_BYTES = 1 << 30;
@@ -111,22 +113,34 @@ const DAY_MS = 86_400_000;
 /** An odd multiplier (from the golden ratio) that turns a seed into a second word. */
 const SEED_MIX = 0x9e3779b1 | 0;
 
-function checkRange(name: string, value: number, least: number, most: number): number {
-  if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
-  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
-}
-
 function hashKeyOf(seed: number | undefined): readonly [number, number] {
   if (seed === undefined) {
     const bytes = randomBytes(8);
     return [bytes.readInt32LE(0), bytes.readInt32LE(4)];
   }
-  checkRange('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  checkWhole('seed', seed, 0, Number.MAX_SAFE_INTEGER);
   return [seed | 0, Math.imul(seed ^ Math.floor(seed / 2 ** 32), SEED_MIX) | 0];
 }
 
-/** Fills in defaults. @throws RangeError that names the option that is out of range */
-export function resolveOptions(options: EngineOptions): ResolvedOptions {
+/** The object around the rules; what it holds is for flows/ to say. */
+function checkFlows(flows: FlowRules): void {
+  checkObject('flows', flows);
+  const { text, ports, ...others } = flows;
+  refuseOthers('flows', others);
+}
+
+function checkListener(name: string, listener: unknown): void {
+  if (listener === undefined || typeof listener === 'function') return;
+  throw new TypeError(`${name} must be a function: ${shown(listener)}`);
+}
+
+/**
+ * Fills in defaults.
+ * @param fixed options that are not the caller's to choose
+ * @throws RangeError that names the option that is out of range or unknown, TypeError for one of another type
+ */
+export function resolveOptions(options: EngineOptions, fixed: EngineOptions = {}): ResolvedOptions {
+  checkObject('options', options);
   const {
     shards = Math.max(1, availableParallelism() - 1),
     maxConnections = DEFAULT_MAX_CONNECTIONS,
@@ -146,24 +160,29 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     flows,
     onEmergency,
     onWorkerDeath,
-  } = options;
-  checkRange('shards', shards, 1, MAX_SHARDS);
-  checkRange('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
-  checkRange('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
-  checkRange('fragmentBytes', fragmentBytes, MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES);
-  checkRange('maxExpectations', maxExpectations, 1, MAX_EXPECTATIONS);
-  checkRange('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
-  checkRange('ringPackets', ringPackets, 64, 1 << 20);
+    ...others
+  } = { ...options, ...fixed };
+  refuseOthers('options', others);
+  checkWhole('shards', shards, 1, MAX_SHARDS);
+  checkWhole('maxConnections', maxConnections, 1, MAX_CONNECTIONS);
+  checkWhole('maxIpv6Connections', maxIpv6Connections, 0, maxConnections);
+  checkWhole('fragmentBytes', fragmentBytes, MIN_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES);
+  checkWhole('maxExpectations', maxExpectations, 1, MAX_EXPECTATIONS);
+  checkWhole('sweepIntervalMs', sweepIntervalMs, 1, DAY_MS);
+  checkWhole('ringPackets', ringPackets, 64, 1 << 20);
   if ((ringPackets & (ringPackets - 1)) !== 0)
     throw new RangeError(`ringPackets must be a power of two: ${ringPackets}`);
-  checkRange('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
-  checkRange('arenaBytes', arenaBytes, 0, MAX_ARENA_BYTES);
+  checkWhole('ringBytes', ringBytes, MIN_RING_BYTES, MAX_RING_BYTES);
+  checkWhole('arenaBytes', arenaBytes, 0, MAX_ARENA_BYTES);
   const frameBytes = shards * ringBytes + arenaBytes;
   if (arenaBytes > 0 && frameBytes > MAX_FRAME_MEMORY) {
     throw new RangeError(`arenaBytes and the ringBytes of all shards must be less than 2 GiB together: ${frameBytes}`);
   }
-  if (clock !== 'wall' && clock !== 'packets') throw new RangeError(`clock must be wall or packets: ${String(clock)}`);
-  if (!Object.hasOwn(PROFILES, profile)) throw new RangeError(`profile must be ovs or resilient: ${String(profile)}`);
+  checkOneOf('clock', clock, ['wall', 'packets']);
+  checkProfile(profile);
+  for (const [name, isOn] of Object.entries({ checksSequence, measuresLatency, tracksTop })) checkSwitch(name, isOn);
+  if (flows !== undefined) checkFlows(flows);
+  for (const [name, listener] of Object.entries({ onEmergency, onWorkerDeath })) checkListener(name, listener);
   return {
     shards,
     maxConnections,

@@ -107,7 +107,7 @@ export class Pipeline implements FlowContext {
     this.#memory = memory;
     this.#define = define;
     if (tracker.reassembly !== undefined) tracker.reassembly.isPiped = true;
-    this.#machine = loadFlows(parseFlows(rules.text, rules.ports ? { ports: rules.ports } : {}), this);
+    this.#machine = loadFlows(parseFlows(rules.text, rules.ports === undefined ? {} : { ports: rules.ports }), this);
   }
 
   get frames(): DataView {

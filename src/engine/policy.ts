@@ -13,8 +13,9 @@
  *
  * A zone whose policy does nothing costs a creation one word read.
  *
- * Imports memory, options, track/protocol. Imported by engine/, control/ and the public API.
+ * Imports memory, region, track/protocol, ../given. Imported by engine/, control/ and the public API.
  */
+import { checkArray, checkObject, checkOneOf, checkSwitch, checkWhole, refuseOthers } from '../given.js';
 import { CLASS, CLASS_NAMES, type ClassName } from '../track/protocol.js';
 import { CONTROL, type EngineMemory, FLOOD_POLICY_WORDS, MAX_FLOOD_POLICIES } from './memory.js';
 import { ZONES } from './region.js';
@@ -155,34 +156,45 @@ export function policyFlagsOf(memory: EngineMemory, zone: number): number {
   return flagsOf(memory, floodPolicyOf(memory, zone));
 }
 
-function checkWhole(name: string, value: number, least: number, most: number): number {
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
-}
-
 function checkRate(name: string, rate: Rate | undefined): readonly [rate: number, burst: number] {
   if (rate === undefined) return [0, 0];
-  return [
-    checkWhole(`${name}.perSecond`, rate.perSecond, 1, MAX_RATE),
-    checkWhole(`${name}.burst`, rate.burst, 1, MAX_BURST),
-  ];
+  checkObject(name, rate);
+  const { perSecond, burst, ...others } = rate;
+  refuseOthers(name, others);
+  checkWhole(`${name}.perSecond`, perSecond, 1, MAX_RATE);
+  checkWhole(`${name}.burst`, burst, 1, MAX_BURST);
+  return [perSecond, burst];
 }
 
 function limitWord(name: string, limit: number | undefined): number {
-  return limit === undefined ? 0 : checkWhole(name, limit, 1, MAX_HALF_OPEN);
+  if (limit === undefined) return 0;
+  checkWhole(name, limit, 1, MAX_HALF_OPEN);
+  return limit;
 }
 
-/** The words of a policy. @throws RangeError that names the field that is out of range */
-function encodeZonePolicy(policy: ZonePolicy): Int32Array {
-  const words = new Int32Array(FLOOD_POLICY_WORDS);
-  const rate = checkRate('newConnections', policy.newConnections);
-  const sourceRate = checkRate('newConnectionsPerSource', policy.newConnectionsPerSource);
-  const halfOpen = limitWord('maxHalfOpen', policy.maxHalfOpen);
-  const sourceHalfOpen = limitWord('maxHalfOpenPerSource', policy.maxHalfOpenPerSource);
+/** The bits of the switches that are on, from the fields of a policy that are no limits. */
+function readSwitches(fields: Pick<ZonePolicy, keyof typeof SWITCHES>): number {
+  const { evicts = false, evictsAtZoneLimit = false, keepsReserve = false, ...rest } = fields;
+  const { adaptiveTimeouts = false, emergency = false, ...others } = rest;
+  refuseOthers('policy', others);
+  const switches = { evicts, evictsAtZoneLimit, keepsReserve, adaptiveTimeouts, emergency };
+  for (const name of SWITCH_NAMES) checkSwitch(name, switches[name]);
   for (const name of ['evictsAtZoneLimit', 'keepsReserve'] as const) {
-    if (policy[name] && !policy.evicts) throw new RangeError(`${name} needs evicts`);
+    if (switches[name] && !evicts) throw new RangeError(`${name} needs evicts`);
   }
-  let flags = SWITCH_NAMES.reduce((bits, name) => bits | (policy[name] ? SWITCHES[name] : 0), 0);
+  return SWITCH_NAMES.reduce((bits, name) => bits | (switches[name] ? SWITCHES[name] : 0), 0);
+}
+
+/** The words of a policy. @throws TypeError or RangeError that names the field at fault */
+function encodeZonePolicy(policy: ZonePolicy): Int32Array {
+  checkObject('policy', policy);
+  const { newConnections, newConnectionsPerSource, maxHalfOpen, maxHalfOpenPerSource, ...switches } = policy;
+  const words = new Int32Array(FLOOD_POLICY_WORDS);
+  const rate = checkRate('newConnections', newConnections);
+  const sourceRate = checkRate('newConnectionsPerSource', newConnectionsPerSource);
+  const halfOpen = limitWord('maxHalfOpen', maxHalfOpen);
+  const sourceHalfOpen = limitWord('maxHalfOpenPerSource', maxHalfOpenPerSource);
+  let flags = readSwitches(switches);
   if (rate[0] + sourceRate[0] > 0) flags |= POLICY_RATES;
   if (halfOpen + sourceHalfOpen > 0) flags |= POLICY_HALF_OPEN;
   words.set([flags, ...rate, ...sourceRate, halfOpen, sourceHalfOpen]);
@@ -229,7 +241,7 @@ function rowFor(memory: EngineMemory, made: Int32Array): number {
 
 /**
  * Sets the policy of zones that have none of their own.
- * @throws RangeError that names the field that is out of range; nothing is changed then
+ * @throws TypeError or RangeError that names the field at fault; nothing is changed then
  */
 export function writeDefaultPolicy(memory: EngineMemory, policy: ZonePolicy): void {
   memory.floodPolicies.set(encodeZonePolicy(policy), DEFAULT_POLICY * FLOOD_POLICY_WORDS);
@@ -238,7 +250,8 @@ export function writeDefaultPolicy(memory: EngineMemory, policy: ZonePolicy): vo
 
 /**
  * Gives a zone a policy of its own, or takes it away.
- * @throws RangeError when a field is out of range or there are too many different policies; nothing is changed then
+ * @throws RangeError when a field is out of range or there are too many different policies, TypeError when one is of
+ *   another type; nothing is changed then
  */
 export function writeZonePolicy(memory: EngineMemory, zone: number, policy: ZonePolicy | undefined): void {
   checkWhole('zone', zone, 0, ZONES - 1);
@@ -265,39 +278,45 @@ function noteWhetherOn(memory: EngineMemory): void {
   Atomics.store(control, CONTROL.HAS_POLICIES, hasPolicies ? 1 : 0); // publishes the policies written before
 }
 
-function checkPercentages(name: string, low: number, high: number, lowName: string, highName: string): void {
-  checkWhole(`${name}.${lowName}`, low, 1, 100);
-  checkWhole(`${name}.${highName}`, high, 1, 1000);
+/** A bit 1 << CLASS for each class. */
+function classBits(names: readonly ClassName[]): number {
+  checkArray('evictable', names);
+  for (const name of names) checkOneOf('a class of evictable', name, CLASS_NAMES);
+  return names.reduce((bits, name) => bits | (1 << CLASS[name]), 0);
 }
 
-/** Sets the policy of the table. @throws RangeError that names the field at fault; nothing is changed then */
+/** Words of the fills at which timeouts begin to shrink and would be nothing; 0 when they stay. */
+function readAdaptive(adaptive: TablePolicy['adaptiveTimeouts']): readonly [start: number, end: number] {
+  if (adaptive === undefined) return [0, 0];
+  checkObject('adaptiveTimeouts', adaptive);
+  const { startPercent, endPercent, ...others } = adaptive;
+  refuseOthers('adaptiveTimeouts', others);
+  checkWhole('adaptiveTimeouts.startPercent', startPercent, 1, 100);
+  checkWhole('adaptiveTimeouts.endPercent', endPercent, 1, 1000);
+  if (startPercent >= endPercent) throw new RangeError('adaptiveTimeouts must end above their start');
+  return [startPercent, endPercent];
+}
+
+/** Words of the fills at which an emergency begins and ends; 0 when there is none. */
+function readEmergency(emergency: TablePolicy['emergency']): readonly [begin: number, end: number] {
+  if (emergency === undefined) return [0, 0];
+  checkObject('emergency', emergency);
+  const { beginPercent, endPercent, ...others } = emergency;
+  refuseOthers('emergency', others);
+  checkWhole('emergency.beginPercent', beginPercent, 1, 100);
+  checkWhole('emergency.endPercent', endPercent, 1, 100);
+  if (endPercent >= beginPercent) throw new RangeError('an emergency must end below the fill at which it begins');
+  return [beginPercent, endPercent];
+}
+
+/** Sets the policy of the table. @throws TypeError or RangeError that names the field at fault; nothing is changed then */
 export function writeTablePolicy(memory: EngineMemory, policy: TablePolicy): void {
-  const { evictable = [], reservePercent = 0, adaptiveTimeouts, emergency } = policy;
-  let bits = 0;
-  for (const name of evictable) {
-    if (!CLASS_NAMES.includes(name)) throw new RangeError(`no such class of connections: ${String(name)}`);
-    bits |= 1 << CLASS[name];
-  }
+  checkObject('tablePolicy', policy);
+  const { evictable = [], reservePercent = 0, adaptiveTimeouts, emergency, ...others } = policy;
+  refuseOthers('tablePolicy', others);
   checkWhole('reservePercent', reservePercent, 0, 100);
-  if (adaptiveTimeouts !== undefined) {
-    const { startPercent, endPercent } = adaptiveTimeouts;
-    checkPercentages('adaptiveTimeouts', startPercent, endPercent, 'startPercent', 'endPercent');
-    if (startPercent >= endPercent) throw new RangeError('adaptiveTimeouts must end above their start');
-  }
-  if (emergency !== undefined) {
-    const { beginPercent, endPercent } = emergency;
-    checkWhole('emergency.beginPercent', beginPercent, 1, 100);
-    checkWhole('emergency.endPercent', endPercent, 1, 100);
-    if (endPercent >= beginPercent) throw new RangeError('an emergency must end below the fill at which it begins');
-  }
-  memory.tablePolicy.set([
-    bits,
-    reservePercent,
-    adaptiveTimeouts?.startPercent ?? 0,
-    adaptiveTimeouts?.endPercent ?? 0,
-    emergency?.beginPercent ?? 0,
-    emergency?.endPercent ?? 0,
-  ]);
+  const words = [classBits(evictable), reservePercent, ...readAdaptive(adaptiveTimeouts), ...readEmergency(emergency)];
+  memory.tablePolicy.set(words);
 }
 
 export function readTablePolicy(memory: EngineMemory): TablePolicy {
@@ -314,12 +333,15 @@ export function readTablePolicy(memory: EngineMemory): TablePolicy {
   };
 }
 
+/** @throws RangeError for a profile that there is not */
+export function checkProfile(name: ProfileName): void {
+  checkOneOf('profile', name, Object.keys(PROFILES));
+}
+
 /** Sets the policy of the table and the default of its zones; zones with a policy of their own keep it. */
 export function applyProfile(memory: EngineMemory, name: ProfileName): void {
-  const profile = PROFILES[name];
-  if (profile === undefined) {
-    throw new RangeError(`profile must be ${Object.keys(PROFILES).join(' or ')}: ${String(name)}`);
-  }
-  writeTablePolicy(memory, profile.table);
-  writeDefaultPolicy(memory, profile.zone);
+  checkProfile(name);
+  const { table, zone } = PROFILES[name];
+  writeTablePolicy(memory, table);
+  writeDefaultPolicy(memory, zone);
 }

@@ -2,10 +2,13 @@
  * What can be changed while packets flow: the maximum of connections, limits per zone, policies against floods, timeout
  * policies, the check of sequence numbers and the sweeper's interval. Every change counts from the next batch on.
  *
+ * What is of another type is a TypeError, or a RangeError for what is to be a number, and changes nothing.
+ *
  * Lowering a limit removes nothing; it refuses new connections until enough have ended (as in OVS).
  *
- * Imports memory, policy, region, track/timeouts. Imported by engine.ts, local.ts and the public API.
+ * Imports memory, policy, region, track/timeouts, ../given. Imported by engine.ts, local.ts and the public API.
  */
+import { checkSwitch, checkWhole } from '../given.js';
 import { MAX_TIMEOUT_POLICIES, type TimeoutKey, writeTimeoutPolicy } from '../track/timeouts.js';
 import { FragmentSettings } from './fragment-settings.js';
 import { CONTROL, type EngineMemory } from './memory.js';
@@ -26,11 +29,6 @@ import { ZONES } from './region.js';
 /** Largest limit of a zone: the words that hold it have 31 bits, one value means "none". */
 const MAX_LIMIT = 0x7ffffffd;
 const DAY_MS = 86_400_000;
-
-function checkWhole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new RangeError(`${name} must be a whole number from ${least} to ${most}: ${value}`);
-}
 
 export class Settings {
   readonly #memory: EngineMemory;
@@ -67,6 +65,7 @@ export class Settings {
   }
 
   set checksSequence(isOn: boolean) {
+    checkSwitch('checksSequence', isOn);
     Atomics.store(this.#memory.control, CONTROL.CHECKS_SEQUENCE, isOn ? 1 : 0); // a setting
   }
 

@@ -159,7 +159,8 @@ export function createTracker(
 /**
  * Defines a ct() action for all threads of the engine. Call it from one thread only.
  * @returns the number that packets name it by
- * @throws RangeError when a value is out of range or there is no room for another action
+ * @throws RangeError when a value is out of range, a field unknown, or there is no room for another action; TypeError when
+ *   a value is of another type
  */
 export function defineAction(memory: EngineMemory, action: CtAction): number {
   const number = Atomics.load(memory.control, CONTROL.ACTIONS); // orders nothing: only this thread writes it

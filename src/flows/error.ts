@@ -2,11 +2,9 @@
  * What is said of flow rules that cannot be run: one line, with the number of the line in the text and the word at
  * fault.
  *
- * Imports nothing. Imported by the other files of flows/ and the public API.
+ * Imports ../given. Imported by the other files of flows/ and the public API.
  */
-
-/** Characters of a word that a message repeats. */
-const MAX_WORD = 60;
+import { quoted } from '../given.js';
 
 /** A flow rule that is wrong, or that asks for something that is not supported. */
 export class FlowError extends Error {
@@ -24,12 +22,6 @@ export class FlowError extends Error {
     this.word = word;
     this.reason = reason;
   }
-}
-
-/** A word as messages show it: in quotes, cut short, on one line whatever it holds. */
-export function quoted(word: string): string {
-  const shown = word.length > MAX_WORD ? `${word.slice(0, MAX_WORD)}…` : word;
-  return JSON.stringify(shown).replaceAll(/[\u007f-\u009f\u2028\u2029]/g, '?');
 }
 
 /** `reason` with the word in front of it. The parser of the text adds the number of the line. */

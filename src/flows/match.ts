@@ -74,7 +74,8 @@ function addWord(match: Match, word: Word, ports: PortNames): Field | undefined 
   if (field.lastWord === KEY.IN_PORT) {
     const port = parsePort(value, ports);
     if (port > MAX_PORT && port !== PORT.LOCAL) throw wrong(value, 'no packet comes in at this port');
-    addField(match, field, exactly(field, port), word.text);
+    // A caller can say a port that no switch has, in a whole word: its low 16 bits are not the port.
+    addField(match, field, { value: BigInt(port), mask: allOnes(32) }, word.text);
   } else {
     addField(match, field, field.parse(value), word.text);
   }

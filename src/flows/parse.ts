@@ -19,13 +19,14 @@
  * The same as lists is in flows/supported. Of two rules with the same table, priority and match the later one counts,
  * as with add-flow.
  *
- * Imports actions, error, match, numbers, ports, words. Imported by flows/compile, cli/ and the public API.
+ * Imports actions, error, match, numbers, ports, words, ../given. Imported by flows/compile, cli/ and the public API.
  */
+import { checkText, quoted } from '../given.js';
 import { type FlowAction, parseActions } from './actions.js';
-import { FlowError, quoted, wrong } from './error.js';
+import { FlowError, wrong } from './error.js';
 import { type Match, parseMatch } from './match.js';
 import { parseNumber, parseTableNumber } from './numbers.js';
-import type { PortNames } from './ports.js';
+import { checkPorts, type PortNames } from './ports.js';
 import { neededValue, splitWords, type Word } from './words.js';
 
 export interface FlowRule {
@@ -110,11 +111,14 @@ function identity({ table, priority, match }: FlowRule): string {
 }
 
 /**
- * Reads rules. Nothing but a FlowError is ever thrown for the text, whatever it is.
- * @throws FlowError for the first rule that is wrong or not supported, with its line and the word at fault
+ * Reads rules. Nothing but a FlowError is ever thrown for a text, whatever it says.
+ * @throws FlowError for the first rule that is wrong or not supported, with its line and the word at fault; TypeError for
+ *   what is no text, TypeError or RangeError for names of ports that are none
  */
 export function parseFlows(text: string, options: FlowTextOptions = {}): FlowTable {
   const { ports = [] } = options;
+  checkText('flows.text', text);
+  checkPorts(ports);
   const rules = new Map<string, FlowRule>();
   for (const [index, whole] of text.split('\n').entries()) {
     const comment = whole.indexOf('#');

@@ -1,9 +1,10 @@
 /**
  * Ports of the switch: numbers, names that the caller gives, and the reserved ones of OpenFlow.
  *
- * Imports error. Imported by flows/match, flows/actions, flows/translate and the public API.
+ * Imports error, ../given. Imported by flows/parse, flows/match, flows/actions, flows/translate and the public API.
  */
-import { quoted, wrong } from './error.js';
+import { checkText, checkWhole, quoted, shown } from '../given.js';
+import { wrong } from './error.js';
 
 /**
  * Reserved port numbers that rules can use. `output` is called with NORMAL and CONTROLLER as if they were one port
@@ -24,6 +25,18 @@ const RESERVED: ReadonlyMap<string, number | undefined> = new Map([
   ['local', PORT.LOCAL],
   ...['table', 'flood', 'all', 'any', 'none', 'unset'].map(name => [name, undefined] as const),
 ]);
+
+/** Names and numbers of a caller in plain JavaScript. @throws TypeError or RangeError when they are none */
+export function checkPorts(ports: PortNames): void {
+  if (!(ports instanceof Map || Array.isArray(ports))) {
+    throw new TypeError(`flows.ports must be an array or a Map: ${shown(ports)}`);
+  }
+  const pairs = ports instanceof Map ? ports : Array.from(ports, (name, index) => [name, index + 1] as const);
+  for (const [name, port] of pairs) {
+    checkText('a name in flows.ports', name);
+    checkWhole(`port ${quoted(name)} of flows.ports`, port, 0, MAX_PORT);
+  }
+}
 
 function namedPort(name: string, ports: PortNames): number | undefined {
   if (ports instanceof Map) return ports.get(name);

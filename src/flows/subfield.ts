@@ -1,9 +1,10 @@
 /**
  * Fields and parts of fields in actions: `NXM_NX_REG0[0..15]`, and what writes them: load, move and set_field.
  *
- * Imports error, key, match, numbers, vocabulary. Imported by flows/actions, flows/ct and flows/compile.
+ * Imports error, key, match, numbers, vocabulary, ../given. Imported by flows/actions, flows/ct and flows/compile.
  */
-import { quoted, wrong } from './error.js';
+import { quoted } from '../given.js';
+import { wrong } from './error.js';
 import { addressOf } from './key.js';
 import { checkNeed, type Match } from './match.js';
 import { allOnes, parseInteger } from './numbers.js';

@@ -30,11 +30,11 @@ function groupsOf(text: string): number[] {
 
 /**
  * Writes the four words of an address from word `at` on.
- * @returns the family, as in FACT.PROTOCOL, or NO_FAMILY for a text that is no address; nothing is written then. An
+ * @returns the family, as in FACT.PROTOCOL, or NO_FAMILY for what is no address or no text; nothing is written then. An
  *   address with a scope, as in `fe80::1%eth0`, is none here.
  */
 export function parseAddress(text: string, words: Int32Array, at: number): number {
-  const version = text.includes('%') ? 0 : isIP(text);
+  const version = typeof text !== 'string' || text.includes('%') ? 0 : isIP(text);
   if (version === 0) return NO_FAMILY;
   words.fill(0, at, at + ADDRESS_WORDS);
   if (version === 4) {

@@ -1,8 +1,9 @@
 /**
  * The nat() part of a ct() action: what a caller writes, its checks, and the words it is compiled into.
  *
- * Imports nat/address, wire/facts. Imported by nat/choice, engine/ and the public API.
+ * Imports nat/address, wire/facts, ../given. Imported by nat/choice, engine/ and the public API.
  */
+import { checkObject, checkOneOf, checkSwitch, checkWhole, refuseOthers, shown } from '../given.js';
 import { FAMILY_IPV6 } from '../wire/facts.js';
 import { countAddresses, isZeroAddress, NO_FAMILY, parseAddress } from './address.js';
 
@@ -58,6 +59,16 @@ const KIND_FLAGS: Readonly<Record<NatAction['kind'], number>> = {
   restore: NAT_RESTORE,
 };
 
+/** Refuses fields that no nat() has, a kind that there is not, and switches that are neither true nor false. */
+function checkFields(nat: NatAction): void {
+  checkObject('nat', nat);
+  const { kind, minAddress, maxAddress, minPort, maxPort, ...rest } = nat;
+  const { random = false, hash = false, persistent = false, ...others } = rest;
+  refuseOthers('nat', others);
+  checkOneOf('nat kind', kind, Object.keys(KIND_FLAGS));
+  for (const [name, isOn] of Object.entries({ random, hash, persistent })) checkSwitch(`nat ${name}`, isOn);
+}
+
 function checkRestore(nat: NatAction): void {
   for (const name of ['minAddress', 'maxAddress', 'minPort', 'maxPort'] as const) {
     if (nat[name] !== undefined) throw new RangeError(`nat of kind restore takes no ${name}`);
@@ -69,7 +80,7 @@ function checkRestore(nat: NatAction): void {
 
 function writeAddressWord(words: Int32Array, at: number, name: string, text: string): number {
   const family = parseAddress(text, words, at);
-  if (family === NO_FAMILY) throw new RangeError(`nat ${name} is not an IP address: ${JSON.stringify(text)}`);
+  if (family === NO_FAMILY) throw new RangeError(`nat ${name} is not an IP address: ${shown(text)}`);
   return family;
 }
 
@@ -86,17 +97,11 @@ function writeAddresses(words: Int32Array, { minAddress, maxAddress = minAddress
   words[NAT.COUNT] = isZeroAddress(words, NAT.MIN_ADDRESS) ? 0 : count;
 }
 
-function checkPort(name: string, port: number): void {
-  if (!Number.isInteger(port) || port < 0 || port > 0xffff) {
-    throw new RangeError(`nat ${name} must be a whole number from 0 to 65535: ${port}`);
-  }
-}
-
 function writePorts(words: Int32Array, { minPort, maxPort = minPort }: NatAction): void {
   if (maxPort === undefined) return;
   if (minPort === undefined) throw new RangeError('nat maxPort needs a minPort');
-  checkPort('minPort', minPort);
-  checkPort('maxPort', maxPort);
+  checkWhole('nat minPort', minPort, 0, 0xffff);
+  checkWhole('nat maxPort', maxPort, 0, 0xffff);
   if (maxPort < minPort) throw new RangeError(`nat maxPort comes before minPort: ${maxPort} before ${minPort}`);
   // Packets with port 0 are invalid, so that a connection translated to it could never have an answer.
   words[NAT.PORTS] = maxPort === 0 ? 0 : (Math.max(minPort, 1) << 16) | maxPort;
@@ -104,11 +109,12 @@ function writePorts(words: Int32Array, { minPort, maxPort = minPort }: NatAction
 
 /**
  * Compiles a nat() into NAT_WORDS words at word `at`.
- * @throws RangeError when something is out of range or does not go together; nothing is written then
+ * @throws RangeError when something is out of range or does not go together, TypeError when it is of another type;
+ *   nothing is written then
  */
 export function writeNat(words: Int32Array, at: number, nat: NatAction): void {
+  checkFields(nat);
   const { kind, random = false, hash = false, persistent = false } = nat;
-  if (!Object.hasOwn(KIND_FLAGS, kind)) throw new RangeError(`nat kind must be src, dst or restore: ${kind}`);
   if (kind === 'restore') checkRestore(nat);
   if (random && hash) throw new RangeError('nat random and hash exclude each other');
   const made = new Int32Array(NAT_WORDS);

@@ -2,8 +2,10 @@
  * How long a connection may stay silent: the eleven timeouts of Open vSwitch's userspace tracker, one list for their
  * names, their numbers and their defaults (OVS `conntrack-tp.c`; the keys are those of `CT_Timeout_Policy`).
  *
- * Imports nothing. Imported by track/, engine/ and the public API.
+ * Imports ../given. Imported by track/, engine/ and the public API.
  */
+import { checkObject, checkText, checkWhole } from '../given.js';
+
 const SECOND_MS = 1000;
 
 const TIMEOUTS = [
@@ -51,22 +53,20 @@ const MAX_TIMEOUT_MS = 0xffffffff * SECOND_MS;
  * Sets a policy: what is not named gets its default, as in OVS when a policy is replaced.
  * @param table the policies, milliseconds
  * @param policy 0 to 255
- * @throws RangeError when a number is out of range; nothing is changed then
+ * @throws RangeError when a number is out of range or a key unknown, TypeError for what holds no timeouts; nothing is
+ *   changed then
  */
 export function writeTimeoutPolicy(
   table: Float64Array,
   policy: number,
   timeoutsMs: Partial<Record<TimeoutKey, number>>,
 ): void {
-  if (!Number.isInteger(policy) || policy < 0 || policy >= MAX_TIMEOUT_POLICIES) {
-    throw new RangeError(`a timeout policy has a number from 0 to ${MAX_TIMEOUT_POLICIES - 1}: ${policy}`);
-  }
+  checkWhole('policy', policy, 0, MAX_TIMEOUT_POLICIES - 1);
+  checkObject('timeoutsMs', timeoutsMs);
   const made = defaultTimeoutsMs();
   for (const [key, ms] of Object.entries(timeoutsMs)) {
     if (!isTimeoutKey(key)) throw new RangeError(`no such timeout: ${key}`);
-    if (!Number.isInteger(ms) || ms < 0 || ms > MAX_TIMEOUT_MS) {
-      throw new RangeError(`${key} must be a whole number of milliseconds from 0 to ${MAX_TIMEOUT_MS}: ${ms}`);
-    }
+    checkWhole(`${key} in milliseconds`, ms, 0, MAX_TIMEOUT_MS);
     made[TIMEOUT[key]] = ms;
   }
   table.set(made, policy * TIMEOUT_POLICY_SIZE);
@@ -85,9 +85,10 @@ export function shortestTimeoutMs(table: Float64Array): number {
 /**
  * Reads a policy in OVS's text form, `udp_first=3,udp_single=5`: seconds.
  * @returns milliseconds
- * @throws RangeError that names the part at fault
+ * @throws RangeError that names the part at fault, TypeError for what is no text
  */
 export function parseTimeouts(text: string): Partial<Record<TimeoutKey, number>> {
+  checkText('timeouts', text);
   const timeoutsMs: Partial<Record<TimeoutKey, number>> = {};
   for (const part of text.split(',').filter(word => word.trim() !== '')) {
     const [, key, seconds] = /^\s*([a-z_0-9]+)\s*=\s*([0-9]{1,10})\s*$/.exec(part) ?? [];

@@ -128,7 +128,7 @@ test('a filter that cannot be met is refused', () => {
     [{ reply: { srcPort: 1, icmp: {} } }, /not both/],
     [{ mark: { value: 2 ** 32 } }, /mark.value must be/],
     [{ label: { value: 1n << 128n } }, /label.value must have/],
-    [{ tcpState: 'FIN_WAIT_2' }, /no connection is shown in TCP state FIN_WAIT_2/],
+    [{ tcpState: 'FIN_WAIT_2' }, /no connection is shown in TCP state "FIN_WAIT_2"/],
   ];
   for (const [filter, message] of wrong) assert.throws(() => compileFilter(filter), { name: 'RangeError', message });
 });
@@ -180,6 +180,18 @@ test('text that cannot be read has the messages of Open vSwitch', () => {
   ];
   for (const [args, message] of refused) {
     assert.throws(() => parseFilter(args.split(' ')), new FilterError(message), args);
+  }
+});
+
+test('what is no array of texts is refused in one line', () => {
+  const cases: readonly (readonly [args: unknown, message: string])[] = [
+    [undefined, 'args must be an array: undefined'],
+    ['zone=5', 'args must be an array: "zone=5"'],
+    [[5], 'a word of args must be a text: 5'],
+    [['zone=5', null], 'a word of args must be a text: null'],
+  ];
+  for (const [args, message] of cases) {
+    assert.throws(() => parseFilter(args as readonly string[]), { name: 'TypeError', message });
   }
 });
 

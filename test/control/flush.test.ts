@@ -78,6 +78,54 @@ test('a filter that cannot be met deletes nothing', () => {
     const count = engine.connectionCount;
     assert.throws(() => flushConnections(engine.tracker, { zone: -1 }), RangeError);
     assert.equal(engine.connectionCount, count);
+    // Ports are of one protocol and ICMP fields of another: no connection meets both.
+    const contradiction = { original: { srcPort: 1 }, reply: { icmp: { id: 1 } } };
+    assert.equal(flushConnections(engine.tracker, contradiction), 0);
+    assert.equal(flushConnections(engine.tracker, { original: { icmp: {} }, either: { dstPort: 80 } }), 0);
+    assert.equal(engine.connectionCount, count);
+  });
+});
+
+/** What plain JavaScript can hand over, and what is said of it. */
+const NO_FILTERS: readonly (readonly [filter: unknown, message: string])[] = [
+  [null, 'TypeError: filter must be a plain object: null'],
+  [5, 'TypeError: filter must be a plain object: 5'],
+  ['zone=5', 'TypeError: filter must be a plain object: "zone=5"'],
+  [['zone=5'], 'TypeError: filter must be a plain object: an array'],
+  [[], 'TypeError: filter must be a plain object: an array'],
+  [new Map([['zone', 5]]), 'TypeError: filter must be a plain object: an object'],
+  [Object.create({ zone: 5 }), 'TypeError: filter must be a plain object: an object'],
+  [() => undefined, 'TypeError: filter must be a plain object: a function'],
+  [{ zon: 5 }, 'RangeError: filter has no field "zon"'],
+  [{ zone: '5\n' }, 'RangeError: zone must be a whole number from 0 to 65535: "5\\n"'],
+  [{ isIpv6: 'false' }, 'TypeError: isIpv6 must be true or false: "false"'],
+  [{ original: '10.1.0.2' }, 'TypeError: original must be a plain object: "10.1.0.2"'],
+  [{ original: { source: '9.9.9.9' } }, 'RangeError: original has no field "source"'],
+  [{ reply: null }, 'TypeError: reply must be a plain object: null'],
+  [{ either: { src: 5 } }, 'RangeError: either.src is not an IP address: 5'],
+  [{ either: { icmp: 0 } }, 'TypeError: either.icmp must be a plain object: 0'],
+  [{ either: { icmp: { typ: 8 } } }, 'RangeError: either.icmp has no field "typ"'],
+  [{ mark: 5 }, 'TypeError: mark must be a plain object: 5'],
+  [{ mark: { value: 5, maks: 1 } }, 'RangeError: mark has no field "maks"'],
+  [{ mark: { mask: 5 } }, 'RangeError: mark.value must be a whole number from 0 to 4294967295: undefined'],
+  [{ label: { value: 5 } }, 'TypeError: label.value must be a bigint: 5'],
+  [{ label: { value: 5n, mask: '5' } }, 'TypeError: label.mask must be a bigint: "5"'],
+  [{ tcpState: 4 }, 'RangeError: no connection is shown in TCP state 4'],
+];
+
+test('what is no filter deletes nothing, and what is undefined counts as left out', () => {
+  withSeed(44, random => {
+    const { tracker, memory } = populate(random, 200);
+    const count = [...dumpConnections(tracker, 0)].length;
+    for (const [filter, message] of NO_FILTERS) {
+      const said = (error: unknown) => String(error) === message;
+      assert.throws(() => flushConnections(tracker, filter as ConnectionFilter), said, message);
+      assert.throws(() => dumpConnections(tracker, 0, filter as ConnectionFilter), said, message);
+      assert.equal([...dumpConnections(tracker, 0)].length, count, message);
+    }
+    const nothing = { zone: undefined, original: { src: undefined, icmp: undefined }, mark: undefined } as object;
+    assert.ok(flushConnections(tracker, Object.assign(Object.create(null), nothing)) >= count);
+    assertEmpty(memory.map);
   });
 });
 

@@ -160,7 +160,7 @@ test('what is out of range is refused by name and changes nothing', () => {
   assert.throws(() => settings.setZoneLimit(65_536, 1), /zone must be .* 65536/);
   assert.throws(() => settings.setZoneLimit(1, -1), /limit must be .* -1/);
   assert.throws(() => settings.setTimeoutPolicy(256, {}), /256/);
-  assert.throws(() => settings.setTimeoutPolicy(0, { udp_first: 0.5 }), /udp_first .* 0.5/);
+  assert.throws(() => settings.setTimeoutPolicy(0, { udp_first: 0.5 }), /udp_first in milliseconds .* 0.5/);
   assert.throws(() => settings.setZoneTimeoutPolicy(65_536, 1), /zone must be .* 65536/);
   assert.throws(() => settings.setZoneTimeoutPolicy(1, 256), /policy must be .* 256/);
   assert.equal(settings.zoneTimeoutPolicy(1), 0);
@@ -171,6 +171,20 @@ test('what is out of range is refused by name and changes nothing', () => {
   }
   assert.throws(() => parseTimeouts('udp_first=4294967296'), /udp_first=4294967296/);
   assert.throws(() => parseTimeouts('udp_first=3s'), /udp_first=3s/);
+  for (const [timeouts, shown] of [
+    [undefined, 'undefined'],
+    [5, '5'],
+    [['udp_first'], 'an array'],
+  ] as const) {
+    const message = (name: string, what: string) => ({
+      name: 'TypeError',
+      message: `${name} must be ${what}: ${shown}`,
+    });
+    const policy = timeouts as unknown as { udp_first: number };
+    assert.throws(() => settings.setTimeoutPolicy(1, policy), message('timeoutsMs', 'a plain object'));
+    assert.throws(() => parseTimeouts(timeouts as unknown as string), message('timeouts', 'a text'));
+  }
+  assert.throws(() => settings.setTimeoutPolicy('1' as unknown as number, {}), /policy must be .* "1"/);
   assert.throws(() => {
     settings.maxConnections = 1001;
   }, /maxConnections .* 1001/);

@@ -94,8 +94,8 @@ describe('the text around the rules', () => {
 describe('matches', () => {
   const TCP = { DL_TYPE: [0x800, 0xffff], NW_PROTO: [6, 0xff] } as const;
   const cases: readonly (readonly [text: string, match: Record<string, readonly [number, number]>])[] = [
-    ['in_port=7', { IN_PORT: [7, 0xffff] }],
-    ['in_port=local', { IN_PORT: [0xfffe, 0xffff] }],
+    ['in_port=7', { IN_PORT: [7, 0xffff_ffff] }],
+    ['in_port=local', { IN_PORT: [0xfffe, 0xffff_ffff] }],
     ['tcp', TCP],
     ['udp6', { DL_TYPE: [0x86dd, 0xffff], NW_PROTO: [17, 0xff] }],
     ['tcp,tp_dst=83/0xfff0', { ...TCP, TP_DST: [80, 0xfff0] }],

@@ -57,6 +57,19 @@ describe('priorities and tables', () => {
   });
 });
 
+describe('ports that no switch has', () => {
+  it('match no in_port, not even by their low 16 bits', () => {
+    const rules = 'in_port=0,actions=2\nin_port=1,actions=3\nin_port=local,actions=4\npriority=1,actions=5';
+    for (const port of [65_536, 65_537, 0x1_fffe, -1, -2, -65_536, 65_280, 65_535]) {
+      assert.deepEqual(run(rules, TCP, port), ['out 5'], `${port}`);
+    }
+    assert.deepEqual(
+      [0, 1, PORT.LOCAL].map(port => run(rules, TCP, port)),
+      [['out 2'], ['out 3'], ['out 4']],
+    );
+  });
+});
+
 describe('outputs', () => {
   it('all of them, in order', () => assert.deepEqual(run('actions=3,2,3'), ['out 3', 'out 2', 'out 3']));
 

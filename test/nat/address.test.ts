@@ -58,6 +58,12 @@ test('texts that are no addresses', () => {
   }
 });
 
+test('what is no text is no address', () => {
+  for (const value of [5, 5n, null, undefined, ['1.2.3.4'], {}]) {
+    assert.equal(parseAddress(value as unknown as string, new Int32Array(4), 0), NO_FAMILY);
+  }
+});
+
 test('random addresses, there and back', () => {
   withSeed(4_291, random => {
     for (let round = 0; round < 2_000; round++) {

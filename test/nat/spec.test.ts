@@ -79,7 +79,7 @@ test('which family a nat() is for', () => {
 });
 
 const REFUSED: readonly (readonly [NatAction, RegExp])[] = [
-  [{ kind: 'both' as 'src' }, /kind must be src, dst or restore: both/],
+  [{ kind: 'both' as 'src' }, /kind must be src, dst or restore: "both"/],
   [{ kind: 'toString' as 'src' }, /kind must be/],
   [{ kind: 'src', minAddress: '10.0.0' }, /minAddress is not an IP address: "10.0.0"/],
   [{ kind: 'src', minAddress: '10.0.0.1', maxAddress: 'x' }, /maxAddress is not an IP address: "x"/],
@@ -97,7 +97,22 @@ const REFUSED: readonly (readonly [NatAction, RegExp])[] = [
   [{ kind: 'restore', minAddress: '10.0.0.1' }, /restore takes no minAddress/],
   [{ kind: 'restore', minPort: 0 }, /restore takes no minPort/],
   [{ kind: 'restore', persistent: true }, /restore takes no persistent/],
+  [{ kind: 'src', minAdress: '10.0.0.1' } as NatAction, /nat has no field "minAdress"/],
+  [{ kind: 'src', minAddress: 5 as unknown as string }, /nat minAddress is not an IP address: 5/],
+  [{ kind: 'src', minPort: '80' as unknown as number }, /nat minPort must be a whole number from 0 to 65535: "80"/],
 ];
+
+test('what is of another type is refused, and what is undefined counts as left out', () => {
+  const refused = (nat: unknown, message: RegExp) => {
+    assert.throws(() => written(nat as NatAction), { name: 'TypeError', message });
+  };
+  refused('src', /^nat must be a plain object: "src"$/);
+  refused(null, /^nat must be a plain object: null$/);
+  refused({ kind: 'src', random: 'false' }, /^nat random must be true or false: "false"$/);
+  refused({ kind: 'restore', hash: 0 }, /^nat hash must be true or false: 0$/);
+  const nothing = { kind: 'dst', minAddress: undefined, minPort: undefined, random: undefined } as unknown as NatAction;
+  assert.deepEqual(written(nothing), written({ kind: 'dst' }));
+});
 
 test('what is wrong is refused in one line, and nothing is written', () => {
   for (const [nat, message] of REFUSED) {
