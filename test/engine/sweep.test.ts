@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { flushConnections } from '../../src/control/flush.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
@@ -194,4 +195,38 @@ test('a chunk that was left alone for long is looked at again, whatever was said
   assert.equal(pass(UDP_MS - 1), 300);
   assert.equal(pass(UDP_MS), 400);
   assert.equal(engine.connectionCount, 99, 'the first ends at its millisecond');
+});
+
+test('what has ended while its lock is not to be had goes in the next pass', () => {
+  const engine = new LocalEngine({ maxConnections: 100 });
+  fill(engine, 100, 0);
+  const { tracker } = engine;
+  const { map } = tracker;
+  const cursor = createSweepCursor(map);
+  const pass = (nowMs: number) => {
+    while (sweepStep(tracker, cursor, nowMs)) {}
+    return engine.connectionCount;
+  };
+  assert.ok(lockRegion(map, 0, 77));
+  assert.equal(pass(UDP_MS + 99), 100);
+  assert.equal(lockOwner(map, 0), 77);
+  unlockRegion(map, 0);
+  assert.equal(pass(UDP_MS + 99), 0);
+  assert.equal(engine.counters().events.expired, 100);
+});
+
+test('while timeouts shrink each pass looks at all, and so does the first one after that', () => {
+  const engine = new LocalEngine({ maxConnections: 1000, profile: 'resilient' });
+  engine.settings.tablePolicy = { adaptiveTimeouts: { startPercent: 60, endPercent: 120 } };
+  fill(engine, 700, 0);
+  const { tracker } = engine;
+  const cursor = createSweepCursor(tracker.map);
+  const pass = (nowMs: number) => {
+    while (sweepStep(tracker, cursor, nowMs)) {}
+    return engine.counters().events.sweepRecords;
+  };
+  assert.deepEqual([1000, 1001].map(pass), [700, 1400]);
+  for (let number = 0; number < 100; number++) flushConnections(tracker, { original: { src: `10.0.0.${number}` } });
+  assert.equal(engine.connectionCount, 600);
+  assert.deepEqual([1002, 1003].map(pass), [2100, 2100]);
 });
