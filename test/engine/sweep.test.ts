@@ -7,7 +7,7 @@ import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import { createSweepCursor, isTableEmpty, sweepStep } from '../../src/engine/sweep.js';
-import { lockOwner, lockRegion, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
+import { lockOwner, lockRegion, REGION, regionAt, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 
 /** OVS: one packet of UDP lives for 60 s. */
@@ -91,6 +91,7 @@ test('who waits for a lock is known, and for how long', { timeout: 60_000 }, asy
     const { map } = engine.memory;
     assert.ok(lockRegion(map, 0, 77));
     const verdicts = engine.execute(someFlows(Date.now()));
+    await until('the shard waits', () => Atomics.load(map.words, regionAt(map, 0) + REGION.WAITERS) > 0);
     await sleep(100);
     unlockRegion(map, 0);
     await verdicts;
@@ -113,11 +114,13 @@ test('a pass over connections that live takes no lock', () => {
   assert.equal(engine.counters().events.sweepLockMs, 0);
 });
 
-async function emptied(engine: Engine, withinMs: number): Promise<boolean> {
-  for (const end = Date.now() + withinMs; engine.connectionCount > 0; await sleep(5)) {
-    if (Date.now() > end) return false;
-  }
-  return true;
+/** Waits for what a thread does in its own time, a minute at the most. */
+async function until(what: string, isTrue: () => boolean): Promise<void> {
+  for (const end = Date.now() + 60_000; !isTrue(); await sleep(5)) assert.ok(Date.now() < end, what);
+}
+
+function emptied(engine: Engine): Promise<void> {
+  return until('the sweeper frees all', () => engine.connectionCount === 0);
 }
 
 function someFlows(timeMs: number): PacketBatch {
@@ -133,8 +136,10 @@ test('the sweeper worker goes by the wall clock', async () => {
     const startMs = Date.now();
     // They were last seen so long ago that they have half a second left.
     await engine.execute(someFlows(startMs - UDP_MS + 500));
-    assert.equal(engine.connectionCount, 100);
-    assert.ok(await emptied(engine, 10_000));
+    const made = engine.connectionCount;
+    // A machine that is busy with something else may come to it too late.
+    if (Date.now() - startMs < 500) assert.equal(made, 100);
+    await emptied(engine);
     assert.ok(Date.now() - startMs >= 500, 'none went before its time');
     assert.equal(engine.counters().events.expired, 100);
   } finally {
@@ -147,37 +152,49 @@ test('the sweeper worker goes by the times of the packets, which stand still her
   try {
     engine.defineAction({});
     await engine.execute(someFlows(5));
-    await sleep(100);
+    const events = () => engine.counters().events;
+    await until('the sweeper has looked', () => events().sweepRecords > 0);
+    const { sweepWakes } = events();
+    await until('the sweeper has woken again', () => events().sweepWakes >= sweepWakes + 20);
     assert.equal(engine.connectionCount, 100);
-    const { sweepRecords } = engine.counters().events;
-    assert.ok(sweepRecords > 0 && sweepRecords <= 100, 'it looked once, and knows when to look again');
-    assert.equal(engine.counters().events.expired, 0);
+    assert.ok(events().sweepRecords <= 100, 'it looked once, and knows when to look again');
+    assert.equal(events().expired, 0);
   } finally {
     await engine.close();
   }
 });
 
+/** On a machine that is busy with something else time runs out on the way: then it is tried again. */
+const ATTEMPTS = 5;
+
 test('the sweeper leaves alone what ends later, and is there when it ends', async () => {
-  const engine = await Engine.open({ shards: 2, maxConnections: 1000, sweepIntervalMs: 5 });
-  try {
-    engine.defineAction({});
-    const startMs = Date.now();
-    // They have a second and a half left.
-    await engine.execute(someFlows(startMs - UDP_MS + 1500));
-    await sleep(1000);
-    const { sweepRecords, sweepWakes, expired } = engine.counters().events;
-    // It wakes to find out when something ends, and then sleeps until that.
-    assert.ok(sweepWakes <= 5, `${sweepWakes} times awake in a second of passes every 5 ms`);
-    assert.ok(sweepRecords <= 200, `${sweepRecords} looks at 100 records in a second of passes every 5 ms`);
-    assert.equal(expired, 0);
-    assert.ok(await emptied(engine, 10_000));
-    assert.ok(Date.now() - startMs >= 1500, 'none went before its time');
-    const { stepUs, lagMs } = engine.sweepTimes();
-    assert.deepEqual([lagMs.count, stepUs.count], [100, engine.counters().events.sweepSteps]);
-    assert.ok(lagMs.max < 5000, `${lagMs.max} ms late`);
-  } finally {
-    await engine.close();
+  const leftMs = 1500;
+  const tries: { passedMs: number; latestMs: number }[] = [];
+  const isInTime = () => tries.some(({ passedMs, latestMs }) => passedMs < leftMs && latestMs < 5000);
+  while (!isInTime() && tries.length < ATTEMPTS) {
+    const engine = await Engine.open({ shards: 2, maxConnections: 1000, sweepIntervalMs: 5 });
+    try {
+      engine.defineAction({});
+      const startMs = Date.now();
+      await engine.execute(someFlows(startMs - UDP_MS + leftMs));
+      await sleep(1000);
+      const { sweepRecords, sweepWakes, expired } = engine.counters().events;
+      const passedMs = Date.now() - startMs;
+      await emptied(engine);
+      assert.ok(Date.now() - startMs >= leftMs, 'none went before its time');
+      const { stepUs, lagMs } = engine.sweepTimes();
+      assert.deepEqual([lagMs.count, stepUs.count], [100, engine.counters().events.sweepSteps]);
+      tries.push({ passedMs, latestMs: lagMs.max });
+      if (passedMs >= leftMs) continue;
+      // It wakes to find out when something ends, and then sleeps until that.
+      assert.ok(sweepWakes <= 5, `${sweepWakes} times awake in a second of passes every 5 ms`);
+      assert.ok(sweepRecords <= 200, `${sweepRecords} looks at 100 records in a second of passes every 5 ms`);
+      assert.equal(expired, 0);
+    } finally {
+      await engine.close();
+    }
   }
+  assert.ok(isInTime(), JSON.stringify(tries));
 });
 
 test('a chunk that was left alone for long is looked at again, whatever was said of it', () => {
