@@ -45,7 +45,7 @@ function quantile(sorted: Float64Array, share: number): number {
 }
 
 /** @param times microseconds of every batch, at least one */
-export function latencyOf(times: Float64Array): LatencyFigure {
+function latencyOf(times: Float64Array): LatencyFigure {
   const sorted = times.slice().sort();
   return {
     p50: quantile(sorted, 0.5),

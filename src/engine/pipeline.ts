@@ -45,7 +45,7 @@ export interface FlowRules {
 }
 
 /** The action of the engine that does what a rule's ct() asks for; what varies by packet is not in it. */
-export function actionOf(spec: CtSpec): CtAction {
+function actionOf(spec: CtSpec): CtAction {
   return {
     zone: spec.zone,
     commit: spec.commit,

@@ -12,7 +12,7 @@
  * Two shards that choose the same tuple at the same moment meet in its region, and the second one sees the first one's
  * entry. Behaviour: OVS `nat_get_unique_tuple()`, `nat_packet()`; what is better here is listed in the README.
  *
- * Imports connections, expected, reply, hold, memory, action, tracker, nat/, track/, wire/. Imported by
+ * Imports connections, expected, reply, hold, memory, action, row, tracker, nat/, track/, wire/. Imported by
  * judge.ts.
  */
 import { nextCandidate, startChoice } from '../nat/choice.js';
@@ -39,6 +39,7 @@ import { expectedTranslation, writeExpectedReply } from './expected.js';
 import { holdRegion } from './hold.js';
 import { CONTROL } from './memory.js';
 import { enterReplyLocked, noteTakenLocked } from './reply.js';
+import { NO_REGION } from './row.js';
 import type { Tracker } from './tracker.js';
 
 const { SRC0, SRC, DST0, DST, PORTS, PORTS_REVERSED, PROTOCOL, HASH } = FACT;
@@ -72,8 +73,10 @@ export function createTranslated(
   const hasReply =
     reason === REASON.none &&
     (isExpected ? reserveExpected(tracker, base, at, record) : reserveReply(tracker, base, at, record, action));
-  if (reason === REASON.none && !hasReply) reason = REASON['nat-exhausted'];
-  // Without the lock the record cannot even be given back: it stays taken, which a rebuild of the region mends.
+  if (reason === REASON.none && !hasReply) {
+    reason = tracker.held === NO_REGION ? REASON['table-locked'] : REASON['nat-exhausted'];
+  }
+  // Without the lock the record cannot even be given back: it stays taken, which the repair after its holder's death mends.
   if (!holdRegion(tracker, region)) return -REASON['table-locked'];
   // Meanwhile another thread may have created the connection from a packet that did not come to its own shard.
   if (reason === REASON.none && findConnectionLocked(tracker, region, base, key, hash) > NOT_FOUND) {

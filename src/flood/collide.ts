@@ -15,10 +15,9 @@
  * known connections, where tuples that are as many in one bucket each, but far from one another, take 100 (AMD EPYC,
  * Node 20, 200,000 connections).
  *
- * Imports generator, random, template, wire/facts. Imported by kinds.
+ * Imports generator, random, template. Imported by kinds.
  */
 import type { CtAction } from '../engine/action.js';
-import { IPPROTO } from '../wire/facts.js';
 import type { FloodOptions, Generator } from './generator.js';
 import { VICTIM } from './generator.js';
 import { Random } from './random.js';
@@ -65,11 +64,6 @@ function murmurStep(state: number, word: number): number {
 export function solveMurmurStep(state: number, wanted: number): number {
   const mixed = rotate(Math.imul(wanted - STEP, INVERSE_5), 19) ^ state;
   return Math.imul(rotate(Math.imul(mixed, INVERSE_C2), 17), INVERSE_C1);
-}
-
-/** MurmurHash3 of the words of a UDP tuple, seed 0, without the final mix, which cannot tell what is equal apart. */
-export function murmurOfTuple(src: number, dst: number, ports: number): number {
-  return murmurStep(murmurStep(murmurStep(murmurStep(0, src), dst), ports), IPPROTO.UDP);
 }
 
 function hasZeroPort(ports: number): boolean {

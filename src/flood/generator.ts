@@ -42,7 +42,7 @@ export interface FloodOptions {
 
 /** The one that is flooded, and its service. 192.168.0.1, port 80. */
 export const VICTIM = 0xc0a80001 | 0;
-export const SERVICE = 80;
+const SERVICE = 80;
 /** Where sources begin unless they are anywhere: 10.128.0.0. */
 const SOURCES = 0x0a800000;
 

@@ -33,11 +33,11 @@ const VERDICT_BITS = 8;
 const VERDICT_MASK = (1 << VERDICT_BITS) - 1;
 
 /** ct_state that the packet with this cookie must get. */
-export function expectedState(cookie: number): number {
+function expectedState(cookie: number): number {
   return (cookie - 1) & VERDICT_MASK;
 }
 
-export function sessionOf(cookie: number): number {
+function sessionOf(cookie: number): number {
   return (cookie - 1) >>> VERDICT_BITS;
 }
 

@@ -48,7 +48,7 @@ export interface FlowTextOptions {
   readonly ports?: PortNames;
 }
 
-export const DEFAULT_PRIORITY = 0x8000;
+const DEFAULT_PRIORITY = 0x8000;
 
 /** Words that Open vSwitch knows in front of the actions and that mean nothing here: there is no flow to expire. */
 const NO_FLOW_STATE = [

@@ -36,7 +36,7 @@ import {
 } from './translate.js';
 
 /** Passes inside passes that one packet may have. */
-export const MAX_RECIRCULATIONS = 64;
+const MAX_RECIRCULATIONS = 64;
 
 /** Why a packet went no further, by outcome: what a verdict can carry as its reason. */
 export const FLOW_REASONS: readonly string[] = ['none', 'flow-depth', 'flow-steps'];

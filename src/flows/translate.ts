@@ -28,7 +28,7 @@ export const KEPT_WORDS = FLOW_KEY_WORDS - KEPT_FIRST;
 /** Lookups and steps together that one packet may cost, all of its passes counted. */
 export const MAX_STEPS = 4096;
 /** Resubmissions to the same or an earlier table, one inside the other. */
-export const MAX_DEPTH = 64;
+const MAX_DEPTH = 64;
 
 /** Why a packet, or a copy of it, went no further. */
 export const FLOW_OUTCOME = { NONE: 0, DEPTH: 1, STEPS: 2 } as const;

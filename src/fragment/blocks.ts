@@ -35,7 +35,7 @@ export function giveBlocks(store: FragmentStore, first: number): void {
 }
 
 /** Copies bytes between two memories: a word at a time, since a subarray would be an object per call. */
-export function copyBytes(from: DataView, start: number, bytes: number, to: DataView, at: number): void {
+function copyBytes(from: DataView, start: number, bytes: number, to: DataView, at: number): void {
   const distance = at - start;
   const end = start + bytes;
   let byte = start;

@@ -74,7 +74,7 @@ const DIMENSION_DPORT = 1;
 const DIMENSION_SPORT = 2;
 
 /** Addresses of a range that are tried: each costs up to 248 or 496 lookups. */
-export const MAX_ADDRESSES = 16;
+const MAX_ADDRESSES = 16;
 /** In place of a number in SEARCH_LEFT: the search has found nothing. */
 const SEARCHED = -1;
 /** A port of no candidate. */

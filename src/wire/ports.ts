@@ -33,7 +33,7 @@ export function tcpHeaderLength(view: DataView, l4: number): number {
 }
 
 /** Reads the ports at L4, of which the caller knows that they are there. */
-export function readPorts(view: DataView, facts: Int32Array, base: number): number {
+function readPorts(view: DataView, facts: Int32Array, base: number): number {
   const ports = u32be(view, facts[base + L4]);
   facts[base + PORTS] = ports;
   facts[base + PORTS_REVERSED] = (ports << 16) | (ports >>> 16);

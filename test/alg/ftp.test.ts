@@ -26,6 +26,9 @@ test('PORT names the client', () => {
     readText(ftp, 'PORT 255,255,255,255,255,255\r\n'),
     client('255.255.255.255', 65535, '255,255,255,255'),
   );
+  // OVS `terminate_number_str()` goes on for one digit more than MAX_FTP_PORT_DGTS.
+  const zeros = readText(ftp, 'PORT 10,1,0,2,0195,80\r\n');
+  assert.deepEqual(zeros, client('10.1.0.2', 195 * 256 + 80, '10,1,0,2'));
   assert.deepEqual(readText(ftp, 'PORT 10.1.0.2,0,0\r\n'), 'malformed', 'the commas behind count as dots');
 });
 
@@ -141,6 +144,8 @@ test('cut at any byte, an announcement is whole or none: unlike OVS, a number th
 
 test('a zero byte, and the 128th, end what is read', () => {
   assert.equal(readText(ftp, 'PORT 10,1,0,2,197\0,33\r\n'), 'malformed');
+  assert.equal(readText(ftp, 'PORT 10,1,0,2,197\x0033\r\n'), 'malformed');
+  assert.equal(readText(ftp, 'PORT\0 10,1,0,2,197,33\r\n'), 'malformed');
   const filled = (length: number) => `227 ${'x'.repeat(length)}10,2,0,2,1,2)\r\n`;
   assert.deepEqual(readText(ftp, filled(111)), server('10.2.0.2', 258, '10,2,0,2'));
   assert.equal(readText(ftp, filled(112)), 'malformed');

@@ -59,6 +59,7 @@ describe('zones on the command line', { concurrency: 2 }, () => {
         .map(line => Number(/timeout=(\d+)/.exec(line)?.[1]));
     const plain = seconds(await dump('4'));
     const longer = seconds(await dump('5'));
+    // OVS's defaults: 60 s of udp_first and udp_single, 30 of udp_multiple.
     assert.ok(plain.length > 10 && plain.every(left => left <= 60));
     assert.equal(longer.length, plain.length);
     assert.ok(longer.every(left => left > 60 && left <= 200));

@@ -13,7 +13,7 @@ import { STATE_CASES } from './state-cases.js';
 import { TRAFFIC_CASES } from './traffic-cases.js';
 import { TRANSLATION_CASES } from './translation-cases.js';
 
-export const SMALL_CASES = [
+const SMALL_CASES = [
   ...TRANSLATION_CASES,
   ...RELATED_CASES,
   ...STATE_CASES,

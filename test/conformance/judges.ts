@@ -65,7 +65,7 @@ export interface Judge {
 /** Where rules send a packet that is to leave; each judge has its own rule there. */
 export const LEAVE = REPORT_TABLE;
 /** What the rules of the engine need in addition. */
-export const LEAVE_RULE = `table=${LEAVE},actions=output:9\n`;
+const LEAVE_RULE = `table=${LEAVE},actions=output:9\n`;
 
 /** Consecutive packets of one moment, or one change. */
 function* moments(steps: readonly Step[]): Generator<Change | { atMs: number | undefined; group: PacketStep[] }> {
@@ -257,7 +257,7 @@ function addressText(words: Int32Array, at: number, isIpv6: boolean): string {
 }
 
 /** An answer as a line; the frame in hexadecimals, since every byte counts. */
-export function answerText(answer: StepAnswer): string {
+function answerText(answer: StepAnswer): string {
   if (answer === undefined) return 'did not leave';
   if (typeof answer === 'string') return answer;
   const { state, zone, mark, label, original, frame } = answer;

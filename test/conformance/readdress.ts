@@ -9,9 +9,6 @@ import { ipv4Bytes, ipv6Bytes } from '../support/frames.js';
 import { internetChecksum } from '../support/sums.js';
 import type { PacketStep } from './judges.js';
 
-/** Clients of the golden captures, and what the gateway calls them. */
-export const SNAT_RULES = ['10.1.0.0/16 10.9.9.9', 'fd00:1::/64 fd00:9::9'] as const;
-
 /** Where addresses are in a frame, which one is replaced by which, and the network that the frame comes from. */
 interface Form {
   readonly type: number;

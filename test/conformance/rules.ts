@@ -6,7 +6,7 @@
 import { LEAVE } from './judges.js';
 
 /** What clients send from, in the firewalls below. */
-export const CLIENTS = ['ip,nw_src=10.1.0.0/16', 'ipv6,ipv6_src=2001:db8:1::/48'] as const;
+const CLIENTS = ['ip,nw_src=10.1.0.0/16', 'ipv6,ipv6_src=2001:db8:1::/48'] as const;
 
 /** Whether an action can be for a family: OVS refuses a rule that mixes IPv4 with an IPv6 address, or the reverse. */
 function isFor(action: string, isIpv6: boolean): boolean {

@@ -60,19 +60,32 @@ const LIFE = [
   [false, { flags: 'R', seq: 5001 }, 'TIME_WAIT'],
 ] as const;
 
-test('a TCP connection counts under one state at a time', () => {
-  const engine = new LocalEngine({ maxConnections: 4 });
-  engine.defineAction({});
-  const batch = new PacketBatch(1);
-  for (const [isFromClient, fields, state] of LIFE) {
-    const ports = isFromClient ? { sport: 9, dport: 80 } : { sport: 80, dport: 9 };
-    const addresses = isFromClient ? { src: '10.0.0.1', dst: '10.0.0.2' } : { src: '10.0.0.2', dst: '10.0.0.1' };
-    batch.clear();
-    batch.add(frame(ipv4(addresses, tcp({ ...ports, ...fields }))), 1);
-    engine.execute(batch);
-    assert.deepEqual(engine.statistics().tcpStates, { [state]: 1 });
-  }
-});
+/** Picked up on the way, then segments that lie beyond the window, but near: the states are those of the tapes. */
+const PICKED_UP = [true, { flags: 'A', seq: 5000, ack: 9000, payload: 'x'.repeat(1000) }, 'SYN_SENT'] as const;
+const NEAR_FIN = [true, { flags: 'FA', seq: 7000, ack: 9000, payload: 'x' }, 'CLOSING'] as const;
+const NEAR_RST = [true, { flags: 'R', seq: 8000 }, 'TIME_WAIT'] as const;
+
+for (const [what, segments] of [
+  ['from its SYN on', LIFE],
+  ['that is closed by a near miss', [PICKED_UP, NEAR_FIN]],
+  ['that is reset by a near miss', [PICKED_UP, NEAR_RST]],
+  ['that is closed and reset by near misses', [PICKED_UP, NEAR_FIN, NEAR_RST]],
+] as const) {
+  test(`a TCP connection ${what} counts under one state at a time`, () => {
+    const engine = new LocalEngine({ maxConnections: 4 });
+    engine.defineAction({});
+    const batch = new PacketBatch(1);
+    for (const [isFromClient, fields, state] of segments) {
+      const ports = isFromClient ? { sport: 9, dport: 80 } : { sport: 80, dport: 9 };
+      const addresses = isFromClient ? { src: '10.0.0.1', dst: '10.0.0.2' } : { src: '10.0.0.2', dst: '10.0.0.1' };
+      batch.clear();
+      batch.add(frame(ipv4(addresses, tcp({ ...ports, ...fields }))), 1);
+      engine.execute(batch);
+      assert.deepEqual(engine.statistics().tcpStates, { [state]: 1 });
+      assertCountsAndLists(engine.tracker);
+    }
+  });
+}
 
 test('workers leave exact counts behind', async () => {
   const engine = await Engine.open({ shards: 2, maxConnections: 1000 });

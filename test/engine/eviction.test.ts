@@ -159,6 +159,24 @@ test('a class keeps its reserve while another one can give way', () => {
   auditEngine(engine.memory, engine.counters());
 });
 
+test('a class with exactly its reserve gives way only while no other one has more than that', () => {
+  const engine = open({ maxConnections: 20 });
+  engine.settings.tablePolicy = { evictable: ['half-open', 'one-way', 'closing'], reservePercent: 20 };
+  for (let client = 0; client < 4; client++) MAKE['half-open'](engine, client);
+  for (let client = 4; client < 9; client++) MAKE['one-way'](engine, client);
+  for (let client = 9; client < 13; client++) MAKE.closing(engine, client);
+  for (let client = 13; client < 20; client++) MAKE.replied(engine, client);
+  const gone: number[] = [];
+  for (let newcomer = 20; newcomer < 23; newcomer++) {
+    const before = clients(engine);
+    MAKE.replied(engine, newcomer);
+    gone.push(...before.filter(client => !clients(engine).includes(client)));
+  }
+  // The fifth one-way, while it is one too many; then the cheapest.
+  assert.deepEqual(gone, [4, 0, 1]);
+  auditEngine(engine.memory, engine.counters());
+});
+
 test('the reserve is kept by newcomers of zones whose policy says so, from one moment to the next', () => {
   const engine = open({ maxConnections: 20 });
   engine.settings.tablePolicy = { evictable: ['half-open', 'one-way'], reservePercent: 20 };

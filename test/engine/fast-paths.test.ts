@@ -4,14 +4,18 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { flushConnections } from '../../src/control/flush.js';
 import type { CtAction } from '../../src/engine/action.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import { CONTROL } from '../../src/engine/memory.js';
 import type { TableOptions } from '../../src/engine/options.js';
 import { PACKET, PACKET_WORDS } from '../../src/engine/packet.js';
+import { homeBucketAt, RECORD, recordAt } from '../../src/sharedarraybuffer-hashmap/index.js';
+import { SLOTS_PER_BUCKET } from '../../src/sharedarraybuffer-hashmap/layout.js';
+import { CONN } from '../../src/track/connection.js';
 import { other } from '../../src/track/other.js';
-import { CT } from '../../src/track/state.js';
+import { CT, formatCtState } from '../../src/track/state.js';
 import { tcp as tcpTracker } from '../../src/track/tcp.js';
 import { captureNames, capturePackets } from '../support/captures.js';
 import { frame, icmp, ipv4, ipv6, sctp, tcp, udp } from '../support/frames.js';
@@ -184,4 +188,42 @@ test('captures: both paths say and leave the same', () => {
     plainly += compare(engines, packets[packets.length - 1].timeMs).plainly;
   }
   assert.ok(plainly > 100, `${plainly} on the fast path`);
+});
+
+test('a connection beyond its full home bucket is still found when that has room again', () => {
+  const engine = new LocalEngine({ maxConnections: 1000, seed: 1 });
+  engine.defineAction({});
+  const { map } = engine.memory;
+  const batch = new PacketBatch(1000, 1000 * 64);
+  const send = (ports: readonly number[], isReply = false) => {
+    batch.clear();
+    for (const port of ports) {
+      const ends = isReply ? { src: '10.0.0.2', dst: '10.0.0.1' } : {};
+      batch.add(frame(ipv4(ends, udp(isReply ? { sport: 53, dport: port } : { sport: port, dport: 53 }))), 0);
+    }
+    engine.execute(batch);
+    return ports.map((_, index) => formatCtState(batch.state(index)));
+  };
+  const portsByHome = new Map<number, number[]>();
+  for (let round = 1; round <= 4; round++) {
+    send(Array.from({ length: 1000 }, (_, index) => round * 1000 + index));
+    for (let record = 1; record <= 1000; record++) {
+      const at = recordAt(map, record);
+      const home = homeBucketAt(map, 0, map.words[at + RECORD.HASH]);
+      portsByHome.set(home, [...(portsByHome.get(home) ?? []), map.words[at + CONN.PORTS] >>> 16]);
+    }
+    flushConnections(engine.tracker);
+  }
+  const [ports] = [...portsByHome.values()].filter(({ length }) => length > SLOTS_PER_BUCKET);
+  const neighbours = ports.slice(0, SLOTS_PER_BUCKET + 1);
+  send(neighbours);
+  const [gone, ...others] = neighbours;
+  flushConnections(engine.tracker, { original: { srcPort: gone } });
+  assert.equal(engine.connectionCount, others.length);
+  assert.deepEqual(
+    send(others, true),
+    others.map(() => 'est|rpl|trk'),
+  );
+  assert.equal(engine.connectionCount, others.length);
+  auditEngine(engine.memory, engine.counters());
 });

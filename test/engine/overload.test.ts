@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { flushConnections } from '../../src/control/flush.js';
 import { isIdle } from '../../src/engine/sweep.js';
 import {
   type EmergencyEvent,
@@ -167,6 +168,20 @@ test('an emergency begins and ends once, not with every connection around its th
   engine.settings.tablePolicy = {};
   engine.sweep(20_000);
   assert.deepEqual(changes(), [2, 2], 'without a policy there is no emergency');
+});
+
+test('an emergency goes on at the very fill that it ends below', () => {
+  const engine = open({ emergency: { beginPercent: 90, endPercent: 70 } });
+  send(engine, synsFrom(0, 900), 0);
+  const leave = (count: number) => {
+    for (let number = engine.connectionCount; number > count; number--) {
+      flushConnections(engine.tracker, { original: { src: clientOf(number - 1) } });
+    }
+    engine.sweep(0);
+    assert.equal(engine.connectionCount, count);
+    return engine.counters().events.emergenciesEnded;
+  };
+  assert.deepEqual([701, 700, 699].map(leave), [0, 0, 1]);
 });
 
 test('a table that one pass has emptied is not left alone while its emergency lasts', () => {

@@ -18,7 +18,7 @@ import {
   PacketBatch,
   reasonName,
 } from '../../src/index.js';
-import { path, sent, tcpConversation } from '../conformance/conversations.js';
+import { clientSegment, path, sent, serverSegment, tcpConversation } from '../conformance/conversations.js';
 import { Dialogue } from '../conformance/dialogue.js';
 import { tcp } from '../support/frames.js';
 import { reasonOf } from '../wire/parsed.js';
@@ -49,13 +49,16 @@ class Gateway {
     this.#lookup = this.engine.defineAction({ nat: { kind: 'restore' } });
   }
 
-  /** @param room bytes behind the frame that are its own */
-  judge(frame: Uint8Array, { room = 64, isNew = false, timeMs = 0 } = {}): Judged {
+  /**
+   * @param room bytes behind the frame that are its own
+   * @param times of the action, one after the other on the same packet
+   */
+  judge(frame: Uint8Array, { room = 64, isNew = false, timeMs = 0, times = 1 } = {}): Judged {
     const batch = new PacketBatch(1, frame.length + room + 32);
     batch.bytes.fill(GUARD);
     batch.add(frame, timeMs, { action: isNew ? this.#commit : this.#lookup });
     batch.packets[PACKET.FRAME_ROOM] = room;
-    this.engine.execute(batch);
+    for (let time = 0; time < times; time++) this.engine.execute(batch);
     const length = batch.packets[PACKET.FRAME_LENGTH];
     assert.equal(batch.packets[PACKET.FRAME_ROOM], room + frame.length - length, 'room and length add up');
     const behind = batch.bytes.subarray(frame.length + room);
@@ -173,6 +176,56 @@ test('a segment that cuts through what was rewritten, or says something else the
   assert.equal(gateway.judge(segment(13, PORT.slice(13))).payload, PORT.slice(13), 'what begins behind it passes');
 });
 
+/** OVS `process_ftp_ctl_v4()` takes the address of its sender, by either side's name for it, and no other. */
+test('somebody else’s address is invalid, stays as it is, and announces nothing', () => {
+  for (const [text, isClient] of [
+    ['PORT 10,1,0,3,195,80\r\n', true],
+    ['PORT 10,2,0,2,195,80\r\n', true],
+    ['EPRT |1|10.1.0.3|50000|\r\n', true],
+    ['227 Entering Passive Mode (10,2,0,3,156,64).\r\n', false],
+    ['227 Entering Passive Mode (10,1,0,2,156,64).\r\n', false],
+  ] as const) {
+    const gateway = new Gateway();
+    const ftp = gateway.open();
+    const { state, reason, payload } = gateway.judge(isClient ? ftp.client(text) : ftp.server(text));
+    const invalid = isClient ? 'est|inv|trk|snat' : 'est|rpl|inv|trk|dnat';
+    assert.deepEqual([state, reason, payload], [invalid, 'alg-malformed', text]);
+    assert.deepEqual(gateway.expectations, []);
+  }
+});
+
+test('what is out of the window announces nothing, from either side: README', () => {
+  const passive = '227 Entering Passive Mode (10,2,0,2,156,64).\r\n';
+  for (const [segment, payload, state] of [
+    [clientSegment, PORT, 'inv|trk|snat'],
+    [serverSegment, passive, 'inv|trk|dnat'],
+  ] as const) {
+    for (const [far, answer, announced] of [
+      [0, 'none', 1],
+      [1_000_000, 'tcp-window', 0],
+    ] as const) {
+      const gateway = new Gateway();
+      gateway.open();
+      const judged = gateway.judge(segment(CONTROL, { flags: 'PA', at: 1 + far, seen: 1, payload }));
+      assert.equal(judged.reason, answer);
+      if (far > 0) assert.deepEqual([judged.state, judged.payload], [state, payload]);
+      assert.equal(gateway.expectations.length, announced);
+    }
+  }
+});
+
+test('a packet that passes two ct(nat) of one zone is judged once: README', () => {
+  const gateway = new Gateway();
+  const ftp = gateway.open();
+  // Rewritten, its numbers reach beyond the bytes that are looked at: who read it again would not understand it.
+  const far = (text: string) => text.replace(' ', ' '.repeat(105));
+  const { state, reason, payload, frame } = gateway.judge(ftp.client(far(PORT), GROWS), { times: 2 });
+  assert.deepEqual([state, reason, payload], ['est|trk|snat', 'none', far(REWRITTEN)]);
+  assert.equal(reasonOf(frame), 'none');
+  assert.equal(gateway.expectations.length, 1);
+  assert.equal(gateway.engine.counters().events.edits, 1);
+});
+
 test('a command that comes in several segments is not rewritten', () => {
   for (let cut = 5; cut < PORT.length - 1; cut++) {
     const gateway = new Gateway();
@@ -252,4 +305,31 @@ test('the data connection is related, has mark and parent, and the address that 
   const lines = [...dumpConnections(gateway.engine.tracker, 0)].map(entry => formatConnection(entry, { more: true }));
   assert.ok(lines.some(line => line.includes(',helper=ftp')));
   assert.ok(lines.some(line => line.endsWith(',parent=(src=10.1.0.2,dst=10.2.0.2,sport=40000,dport=21)')));
+});
+
+/** OVS `set_mark()` and `set_label()`: on a connection that was announced they leave what it has from its parent. */
+test('the data connection keeps mark and label of its parent, whatever an action sets', () => {
+  const control = path('10.1.0.2:40000>10.2.0.2:21', '10.2.0.2:21>10.1.0.2:40000');
+  const data = path('10.2.0.2:20>10.1.0.2:50000', '10.1.0.2:50000>10.2.0.2:20');
+  const engine = new LocalEngine({ maxConnections: 100 });
+  const parent = engine.defineAction({ helper: 'ftp', mark: { value: 5 }, label: { value: 6n } });
+  const other = engine.defineAction({ mark: { value: 9 }, label: { value: 10n } });
+  const judge = (frames: readonly Uint8Array[], action: number) => {
+    const batch = new PacketBatch(frames.length);
+    for (const frame of frames) batch.add(frame, 0, { action });
+    engine.execute(batch);
+    return frames.map((_, index) => `${formatCtState(batch.state(index))} ${batch.mark(index)} ${batch.label(index)}`);
+  };
+  const ftp = new Dialogue(control);
+  judge([...ftp.opening(), ftp.client(PORT)], parent);
+  const answers = judge(tcpConversation(data), other);
+  assert.deepEqual(answers.slice(0, 3), ['new|rel|trk 5 6', 'est|rel|rpl|trk 5 6', 'est|rel|trk 5 6']);
+  assert.ok(answers.every(answer => answer.endsWith(' 5 6')));
+  const marks = [...dumpConnections(engine.tracker, 0)].map(({ mark, label }) => [mark, label]);
+  assert.deepEqual(marks, [
+    [5, 6n],
+    [5, 6n],
+  ]);
+  // On the control connection it does set them.
+  assert.deepEqual(judge([ftp.client('LIST\r\n')], other), ['est|trk 9 10']);
 });

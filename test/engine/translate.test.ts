@@ -123,17 +123,20 @@ test('without a port whose reply direction has room, or whose region is to be ha
   const spread = placesOf(tried).find(({ region, replyRegion }) => region === 0 && replyRegion === 1);
   assert.ok(spread);
   const bytes = flowTo(spread.host);
-  const ways: readonly ((map: SharedMap) => () => void)[] = [
-    map => fillIndex(map, 1),
-    map => {
-      assert.ok(tryLockRegion(map, 1, OTHER));
-      return () => unlockRegion(map, 1);
-    },
+  const ways: readonly [reason: string, obstruct: (map: SharedMap) => () => void][] = [
+    ['nat-exhausted', map => fillIndex(map, 1)],
+    [
+      'table-locked',
+      map => {
+        assert.ok(tryLockRegion(map, 1, OTHER));
+        return () => unlockRegion(map, 1);
+      },
+    ],
   ];
-  for (const obstruct of ways) {
+  for (const [reason, obstruct] of ways) {
     const engine = withTwoRegions(port);
     const clear = obstruct(engine.memory.map);
-    assert.equal(judge(engine, bytes), `${FAILED} nat-exhausted`);
+    assert.equal(judge(engine, bytes), `${FAILED} ${reason}`);
     clear();
     assertNothingLeft(engine);
     assert.equal(judge(engine, bytes), 'new|trk|snat none');

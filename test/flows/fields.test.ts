@@ -93,6 +93,8 @@ describe('what rules see of a frame', () => {
     ['a wild operation of ARP', arpFrame({ operation: 256 }), { ...V4, DL_TYPE: 0x806 }],
     ['ARP of something else', arpFrame({ start: [0, 1, 8, 0, 6, 6] }), { DL_TYPE: 0x806 }],
     ['LLC', frame(other(0, [1, 2, 3]), { llc: [0x42, 0x42, 3] }), { DL_TYPE: 0x5ff }],
+    // OVS `parse_ethertype()`: no ethertype, whatever stands there.
+    ['SNAP around a length', frame(ipv4({}, udp(ports)), { llc: snap(0x400) }), { DL_TYPE: 0x5ff }],
     ['SNAP', frame(ipv4({}, udp(ports)), { llc: snap(0x800) }), { ...V4, NW_PROTO: 17, ...PORTS }],
     [
       'a first fragment',

@@ -161,6 +161,25 @@ describe('limits', () => {
     assert.deepEqual(run(rules), ['ct 0 zone=0', 'out 2', 'flow-depth']);
   });
 
+  it('fragments that a ct() has completed have as many steps each as a packet, and leave it what it had', () => {
+    const many = '2,'.repeat(3000);
+    const completing = (calls: number) => (_: unknown, call: number) => ({ completes: call === calls ? 3 : 0 });
+    const each = new TestSwitch(`ip,actions=ct(commit),ct(table=1)\ntable=1,actions=${many}`, completing(1));
+    const events = each.run(TCP);
+    assert.equal(events.filter(event => event === 'out 2').length, 3 * 3000);
+    assert.equal(events.at(-1), 'out 2');
+    const rules = [
+      'ip,actions=ct(table=1),ct(table=2)',
+      'table=1,ip,actions=ct(commit),ct(table=3)',
+      `table=2,actions=${many}`,
+      `table=3,actions=${many}`,
+    ];
+    const around = new TestSwitch(rules.join('\n'), completing(2));
+    const all = around.run(TCP);
+    assert.equal(all.filter(event => event === 'out 2').length, 4 * 3000);
+    assert.equal(all.at(-1), 'out 2');
+  });
+
   it('the next packet starts afresh', () => {
     const bench = new TestSwitch('udp,actions=2\npriority=1,actions=resubmit(,0)');
     assert.deepEqual([...bench.run(TCP)], ['flow-depth']);

@@ -30,6 +30,8 @@ export interface Verdict {
   readonly rewrite?: (frame: Uint8Array) => unknown;
   /** The packet waits or is gone. */
   readonly holds?: boolean;
+  /** So many fragments, itself among them, go on in its place. */
+  readonly completes?: number;
 }
 
 export type Tracker = (spec: CtSpec, calls: number) => Verdict;
@@ -50,6 +52,8 @@ export class TestSwitch implements FlowContext {
   readonly parameters: Int32Array[] = [];
   readonly machine: FlowMachine;
   readonly #tracker: Tracker;
+  #completed = 0;
+  #left = 0;
 
   constructor(rules: string, tracker: Tracker = () => ({}), options: FlowTextOptions = {}) {
     this.#tracker = tracker;
@@ -110,6 +114,7 @@ export class TestSwitch implements FlowContext {
       tuple,
       rewrite,
       holds = false,
+      completes = 0,
     } = this.#tracker(this.specs[number], calls);
     this.packets[packet + PACKET.STATE] = state;
     this.packets[packet + PACKET.ZONE] = parameters[CT_PARAMETER.ZONE];
@@ -123,13 +128,17 @@ export class TestSwitch implements FlowContext {
     this.packets[packet + PACKET.TUPLE_PORTS] = (source << 16) | destination;
     for (let word = 0; word < 8; word++) this.packets[packet + PACKET.TUPLE_SRC + word] = 0x0a000000 + word;
     rewrite?.(this.#bytes().subarray(FRAME_AT, FRAME_AT + this.word('FRAME_LENGTH')));
+    this.#completed = completes;
+    if (completes > 0) return CT_OUTCOME.COMPLETED;
     return holds ? CT_OUTCOME.GONE : CT_OUTCOME.GOES_ON;
   }
 
-  beginCompleted(): void {}
+  beginCompleted(): void {
+    this.#left = this.#completed;
+  }
 
   nextCompleted(): number {
-    return -1;
+    return this.#left-- > 0 ? ROW : -1;
   }
 
   ctClear(packet: number): void {

@@ -42,7 +42,7 @@ function assertAll(store: FragmentStore, pool: Pool, inUse: readonly number[], w
 }
 
 /** @throws AssertionError when anything is lost, or in two places */
-export function auditStore(store: FragmentStore): number {
+function auditStore(store: FragmentStore): number {
   const { words, datagrams, pairs, fragments, blocks } = store;
   const byAge = chain(words, datagrams, words[HEADER.OLDEST], DATAGRAM.NEWER);
   const held: number[] = [];

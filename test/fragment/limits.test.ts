@@ -110,6 +110,21 @@ test('more fragments than the minimum size allows, which only a change of it mak
   assert.deepEqual(feed(engine, frames.slice(-1)).answers, ['inv|trk fragment-count']);
 });
 
+/** OVS `ipf_set_min_frag()`: (65535 - 60) / (7000 - 60) rounded up are 10. */
+test('as many fragments as the minimum size allows, to the one', () => {
+  for (const [held, answer] of [
+    [9, HELD],
+    [10, 'inv|trk fragment-count'],
+  ] as const) {
+    const engine = opened();
+    const frames = cut(ipv4({}, udp({ payload: new Uint8Array(20_000) })), 1480);
+    feed(engine, frames.slice(0, held));
+    engine.settings.fragments.setMinSize('ipv4', 7000);
+    assert.deepEqual(feed(engine, frames.slice(-1)).answers, [answer]);
+    auditFragments(engine);
+  }
+});
+
 test('a family that is not reassembled: a first fragment is a packet, a later one is invalid, as in OVS', () => {
   const engine = opened();
   engine.settings.fragments.setEnabled('ipv4', false);

@@ -227,6 +227,25 @@ test('fragments of other datagrams are kept apart: by identification, protocol, 
   assert.equal(auditFragments(engine), 10);
 });
 
+/** OVS `ipf_list_key_eq()`: recirc_id is part of the key. */
+test('fragments that come to one zone by other passes through the rules are kept apart', () => {
+  const text = [
+    'in_port=1,ip,actions=ct(commit,table=9)',
+    'in_port=2,ip,actions=ct(zone=5,table=1)',
+    'table=1,ip,actions=ct(commit,table=9)',
+  ].join('\n');
+  const engine = opened({ flows: { text } });
+  const [first, ...rest] = cut(datagram({}), 1480);
+  assert.deepEqual(feed(engine, [first], { action: 1 }).released, []);
+  const { released } = feed(engine, [first, ...rest], { action: 2 });
+  assert.deepEqual(
+    released.map(({ reason, zone }) => `${reason} ${zone}`),
+    ['none 0', 'none 0', 'none 0'],
+  );
+  assert.equal(feed(engine, rest, { action: 1 }).released.length, 3);
+  assert.equal(auditFragments(engine), 0);
+});
+
 test('a datagram of 64 KiB', () => {
   const engine = opened();
   const largest = 65_535 - 14 - 20 - 8;

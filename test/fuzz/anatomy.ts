@@ -58,7 +58,7 @@ export function datagramKey(frame: Uint8Array): string | undefined {
 }
 
 /** The same for an IP packet within a frame. */
-export function packetAnatomy(frame: Uint8Array, l3: number, isIpv6: boolean): Anatomy | undefined {
+function packetAnatomy(frame: Uint8Array, l3: number, isIpv6: boolean): Anatomy | undefined {
   if (isIpv6) return ipv6Anatomy(frame, l3);
   const header = (frame[l3] & 0x0f) * 4;
   if (header < 20 || l3 + header > frame.length) return undefined;

@@ -33,7 +33,7 @@ function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 1] = value;
 }
 
-export function put32(bytes: Uint8Array, at: number, value: number): void {
+function put32(bytes: Uint8Array, at: number, value: number): void {
   put16(bytes, at, value >>> 16);
   put16(bytes, at + 2, value & 0xffff);
 }

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CHOICE_WORDS, MAX_ADDRESSES, nextCandidate, startChoice } from '../../src/nat/choice.js';
+import { CHOICE_WORDS, nextCandidate, startChoice } from '../../src/nat/choice.js';
 import { NAT_WORDS, type NatAction, writeNat } from '../../src/nat/spec.js';
 import { FACT, FACT_WORDS, IPPROTO } from '../../src/wire/facts.js';
 import { addressRuns, assertWalk, candidates, factsOf, KEY0, KEY1, NO_MAPS, type Packet, TRIES } from './candidates.js';
@@ -140,16 +140,16 @@ test('an exhausted address is followed by the next of the range, which comes rou
   );
 });
 
-test('of a large range so many addresses are tried', () => {
+test('of a large range 16 addresses are tried: README', () => {
   const nat = { kind: 'dst', minAddress: '10.0.0.0', maxAddress: '10.255.255.255', minPort: 7 } as const;
   const runs = addressRuns(candidates({}, nat), 'src');
-  assert.equal(runs.length, MAX_ADDRESSES);
-  assert.equal(new Set(runs.map(([address]) => address)).size, MAX_ADDRESSES);
+  assert.equal(runs.length, 16);
+  assert.equal(new Set(runs.map(([address]) => address)).size, 16);
   const most = addressRuns(
     candidates({}, { kind: 'src', minAddress: '0.0.0.1', maxAddress: '255.255.255.255' }),
     'dst',
   );
-  assert.equal(most.length, MAX_ADDRESSES);
+  assert.equal(most.length, 16);
 });
 
 test('a protocol without ports: one candidate for each address', () => {

@@ -75,7 +75,7 @@ export function classicRecord(order: Order, fields: RecordFields): Buffer {
   ]);
 }
 
-export function pad4(bytes: Buffer): Buffer {
+function pad4(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);
 }
 
@@ -173,7 +173,7 @@ export function readAll(path: string, chunkBytes?: number): Outcome {
   }
 }
 
-export function seen(reader: CaptureReader): SeenPacket {
+function seen(reader: CaptureReader): SeenPacket {
   const { bytes, frameStart, frameEnd } = reader;
   assert.ok(
     frameStart >= 0 && frameStart <= frameEnd && frameEnd <= bytes.length,

@@ -140,6 +140,18 @@ test('time offset, positive and negative', () => {
   }
 });
 
+test('time offset of an interface that counts finer than nanoseconds', () => {
+  for (const order of ORDERS) {
+    for (const seconds of [1_600_000_000n, -3600n]) {
+      const pico = option(order, OPTION.resolution, Buffer.from([12]));
+      const options = [pico, option(order, OPTION.offset, u64(order, seconds)), END];
+      const frame = enhancedPacket(order, { ticks: 86_400_250_000_000_000n, frame: frameOf(4) });
+      const { packets } = readAll(capture(sectionHeader(order), interfaceBlock(order, 1, 0, ...options), frame));
+      assert.equal(packets[0].timeMs, Number(seconds) * 1000 + 86_400_250);
+    }
+  }
+});
+
 test('each section has its own byte order and its own interfaces', () => {
   const reader = CaptureReader.open(
     capture(

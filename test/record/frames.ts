@@ -61,7 +61,7 @@ export function crc32c(bytes: Buffer): number {
   return ~crc >>> 0;
 }
 
-export function address(text: string): Buffer {
+function address(text: string): Buffer {
   if (!text.includes(':')) return Buffer.from(text.split('.').map(Number));
   const [head, tail = ''] = text.split('::');
   const groups = (part: string) => (part === '' ? [] : part.split(':').map(group => Number.parseInt(group, 16)));
@@ -76,7 +76,7 @@ function pseudoHeader({ source, destination }: Route, protocol: number, length: 
 }
 
 /** The same bytes with the checksum of the message put in at an offset. */
-export function withChecksum(message: Buffer, at: number, ...before: readonly Buffer[]): Buffer {
+function withChecksum(message: Buffer, at: number, ...before: readonly Buffer[]): Buffer {
   const copy = Buffer.from(message);
   copy.writeUInt16BE(0, at);
   copy.writeUInt16BE(checksum(...before, copy), at);

@@ -10,7 +10,7 @@ const OPENING = new Set(['S', 'R', 'A', 'FA', 'PA', 'AU', 'FPA', 'FAU', 'PAU', '
 for (const flags of ['FRPA', 'FRAU', 'RPAU', 'FRPAU']) OPENING.add(flags);
 const ANSWERING = new Set(['SA', 'SPA', 'SAU', 'SPAU']);
 
-export const COMBINATIONS = Array.from({ length: 64 }, (_, bits) =>
+const COMBINATIONS = Array.from({ length: 64 }, (_, bits) =>
   [...'FSRPAU'].filter((_letter, bit) => bits & (1 << bit)).join(''),
 );
 

@@ -178,6 +178,12 @@ const CLOSING: readonly Tape[] = [
     'est|trk',
     RESET,
   ]),
+  established(
+    'RST+ACK without a number on an open connection, which ACK alone may not do without',
+    OVS,
+    [3, 'orig', 'A', { ...ACKED, ack: 0 }, 'tcp-window', EST],
+    [4, 'orig', 'RA', { ...ACKED, ack: 0 }, 'est|trk', RESET],
+  ),
 ];
 
 /** After data both ways the next sequence numbers are C + 101 and S + 101. */

@@ -88,6 +88,15 @@ export const SCALING: readonly Tape[] = [
     [2, 'orig', 'A', { seq: C + 1 + WINDOW - 99, ack: S + 1, length: 100 }, 'tcp-window'],
     [3, 'orig', 'A', { seq: C + 1 + WINDOW - 100, ack: S + 1, length: 100 }, 'est|trk', EST],
   ]),
+  tcpTape('the windows of SYNs are rounded up to units of the scale', 'OVS: DIV_ROUND_UP', [
+    [0, 'orig', 'S', { options: scale(14), window: 1 }, 'new|trk'],
+    [1, 'reply', 'SA', { ack: C + 1, options: scale(14), window: 1 }, 'est|rpl|trk'],
+    [2, 'orig', 'A', { ...ACKED, window: 0 }, 'est|trk', EST],
+    [3, 'reply', 'A', { seq: S + 1 + 16_384 - 99, ack: C + 1, length: 100, window: 0 }, 'tcp-window'],
+    [4, 'reply', 'A', { seq: S + 1 + 16_384 - 100, ack: C + 1, length: 100, window: 0 }, 'est|rpl|trk', EST],
+    [5, 'orig', 'A', { seq: C + 1 + 16_384 - 99, ack: S + 1, length: 100 }, 'tcp-window'],
+    [6, 'orig', 'A', { seq: C + 1 + 16_384 - 100, ack: S + 1, length: 100 }, 'est|trk', EST],
+  ]),
   tcpTape('a scale widens the acknowledgements too', OVS, [
     [0, 'orig', 'S', { options: scale(2) }, 'new|trk'],
     [1, 'reply', 'SA', { ack: C + 1, options: scale(3) }, 'est|rpl|trk'],
