@@ -19,6 +19,7 @@ import { ARENA_BYTES } from './arena.js';
 import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
+import { refuseOverwriting } from './files.js';
 import { readFlowRules } from './flow-rules.js';
 import { FrameWriter } from './frame-writer.js';
 import { HeldVerdicts } from './held.js';
@@ -116,6 +117,7 @@ addZoneOptions(replayCommand);
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
+  if (flags.write !== undefined) refuseOverwriting(flags.write, file, flags.flows);
   const flows = flags.flows === undefined ? undefined : readFlowRules(flags.flows, file);
   const log = createLogger(flags.logLevel);
   const reader = CaptureReader.open(file, { polled: true, ...(usesArena(flags) ? { chunkBytes: HEAD_BYTES } : {}) });

@@ -3,14 +3,16 @@
  * of shards. What the rules must do to a packet is compared with Open vSwitch in test/conformance.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { CaptureReader } from '../../src/pcap/reader.js';
 import { enhancedPacket, interfaceBlock, option, sectionHeader } from '../pcap/build.js';
 import { frame, ipv4, udp } from '../support/frames.js';
-import { goldenPath, run } from './program.js';
+import { goldenPath, MAIN, run } from './program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'flowshard-flows-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -101,4 +103,45 @@ test('a rule that is wrong, rules that are not there, and words that exclude eac
     assert.equal(outcome.code, code, args.join(' '));
     assert.match(outcome.stderr, message);
   }
+});
+
+test('--write does not overwrite what is read, whatever it is called', async () => {
+  const golden = goldenPath('ping.pcap');
+  const capture = join(folder, 'read.pcap');
+  copyFileSync(golden, capture);
+  const rules = file('read.flows', RULES);
+  const [link, hardLink] = [join(folder, 'link.pcap'), join(folder, 'hard-link.pcap')];
+  symlinkSync(capture, link);
+  linkSync(capture, hardLink);
+  const cases = [
+    [capture, capture, 'the capture'],
+    [capture, link, 'the capture'],
+    [link, hardLink, 'the capture'],
+    [capture, rules, 'the flow rules'],
+  ];
+  for (const [read, written, what] of cases) {
+    const outcome = await run(['replay', read, '--flows', rules, '--write', written]);
+    assert.deepEqual(outcome, { code: 1, stdout: '', stderr: `flowshard: ${written}: would overwrite ${what}\n` });
+  }
+  assert.deepEqual(readFileSync(capture), readFileSync(golden));
+  assert.equal(readFileSync(rules, 'utf8'), RULES);
+});
+
+test('--write does not overwrite what is read by way of standard input and output', async () => {
+  const capture = join(folder, 'piped.pcap');
+  copyFileSync(goldenPath('ping.pcap'), capture);
+  const cases = [
+    ['"$1" "$2" replay - --write "$3" < "$3"', capture],
+    ['"$1" "$2" replay "$3" --write - >> "$3"', 'standard output'],
+  ];
+  for (const [command, name] of cases) {
+    const child = spawn('sh', ['-c', command, 'sh', process.execPath, MAIN, capture]);
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', text => {
+      stderr += text;
+    });
+    const [code] = await once(child, 'close');
+    assert.deepEqual([code, stderr], [1, `flowshard: ${name}: would overwrite the capture\n`]);
+  }
+  assert.deepEqual(readFileSync(capture), readFileSync(goldenPath('ping.pcap')));
 });
