@@ -65,9 +65,9 @@ interface ReplayFlags extends ZoneFlags {
 }
 
 const NOTES = `
-Without --states, --json or --dump a summary is printed. With --dump the table comes after the packets, one line per
-connection, sorted. In the objects of --json, time is in seconds since 1970, label in hexadecimals, tuple the original
-direction of the packet's connection or null.
+Without --states, --json, --dump or --write - a summary is printed. With --dump the table comes after the packets, one
+line per connection, sorted. In the objects of --json, n is the number of the packet, from 1, time is in seconds since
+1970, label in hexadecimals, tuple the original direction of the packet's connection or null.
 
 Exit codes: 0 done; 1 the capture cannot be read or ends at a fault, everything before it was tracked and printed;
 2 wrong usage; 130 interrupted, everything up to there was tracked and printed.`;
@@ -87,7 +87,10 @@ export const replayCommand = new Command('replay')
       'commit',
     ]),
   )
-  .option('--write <file>', 'the frames as they leave, as a pcap capture')
+  .option(
+    '--write <file>',
+    'the frames as they leave, as a pcap capture; - for standard output, and nothing else there',
+  )
   .option('--shards <n>', 'shard workers (default: processors less one)', wholeNumber(1, MAX_SHARDS))
   .addOption(
     new Option('--clock <clock>', 'time of the packets: as captured, as replayed, or always the same')
@@ -107,13 +110,21 @@ export const replayCommand = new Command('replay')
   .addHelpText('after', NOTES)
   .action(async (file: string, _flags: unknown, command: Command) => {
     const flags: ReplayFlags = command.optsWithGlobals();
-    if (flags.dump === undefined && (flags.more || flags.statistics)) {
-      const option = flags.more ? '-m, --more' : '-s, --statistics';
-      command.error(`error: option '${option}' needs --dump`, { code: 'flowshard.needsDump', exitCode: EXIT.USAGE });
-    }
+    const wrong = wrongUsage(flags);
+    if (wrong !== undefined) command.error(`error: ${wrong}`, { code: 'flowshard.replay', exitCode: EXIT.USAGE });
     process.exitCode = await replay(file, flags);
   });
 addZoneOptions(replayCommand);
+
+/** What is wrong with options that are right one by one. */
+function wrongUsage({ states, json, dump, more, statistics, write }: ReplayFlags): string | undefined {
+  if (dump === undefined && more) return "option '-m, --more' needs --dump";
+  if (dump === undefined && statistics) return "option '-s, --statistics' needs --dump";
+  if (write !== '-') return undefined;
+  // A capture on standard output is not to be mixed with words.
+  const printing = Object.entries({ states, json, dump }).find(([, isOn]) => isOn);
+  return printing === undefined ? undefined : `option '--write -' cannot be used with option '--${printing[0]}'`;
+}
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
@@ -249,13 +260,13 @@ class Replay {
   }
 
   #report(tookMs: number): void {
-    const { states, json, dump, more = false, statistics } = this.#flags;
+    const { states, json, dump, more = false, statistics, write } = this.#flags;
     const { tracker } = this.#engine;
     const { nowMs } = this.#clock;
     if (dump) {
       printTable(this.#writer, tracker, nowMs, { more, ...(statistics ? { statisticsAtMs: nowMs } : {}) });
     }
-    if (states || json || dump) return;
+    if (states || json || dump || write === '-') return;
     const { created, replaced } = this.#engine.counters().events;
     printSummary(this.#writer, this.#feed, this.#tally, {
       file: this.#file,

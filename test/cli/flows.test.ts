@@ -145,3 +145,13 @@ test('--write does not overwrite what is read by way of standard input and outpu
   }
   assert.deepEqual(readFileSync(capture), readFileSync(goldenPath('ping.pcap')));
 });
+
+test('--write -: standard output is the capture and nothing else', async () => {
+  const out = join(folder, 'file.pcap');
+  assert.equal((await run(['replay', goldenPath('ping.pcap'), '--write', out])).code, 0);
+  const command = '"$1" "$2" replay "$3" --write - > "$4"';
+  const piped = join(folder, 'piped-out.pcap');
+  const child = spawn('sh', ['-c', command, 'sh', process.execPath, MAIN, goldenPath('ping.pcap'), piped]);
+  assert.deepEqual(await once(child, 'close'), [0, null]);
+  assert.deepEqual(readFileSync(piped), readFileSync(out));
+});

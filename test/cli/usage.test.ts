@@ -37,6 +37,11 @@ const CASES: readonly Case[] = [
     code: 2,
     line: "option '--states' cannot be used with option '--json'",
   },
+  ...['--states', '--json', '--dump'].map(option => ({
+    args: ['replay', 'a', option, '--write', '-'],
+    code: 2,
+    line: `option '--write -' cannot be used with option '${option}'`,
+  })),
   { args: ['replay', 'a', '--shards'], code: 2, line: "option '--shards <n>' argument missing" },
   ...['0', '257', '-1', '1.5', '1e2', 'four', ''].map(value => badNumber('--shards', value, 1, 256)),
   badNumber('--zone', '65536', 0, 65535),
