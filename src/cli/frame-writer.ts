@@ -5,6 +5,8 @@
  * out by no port is left out, and one that went out by several is written as it left last. A fragment is written when its
  * datagram is whole, with the time of the fragment that made it so.
  *
+ * When writing fails, nothing more is written, and `fault` says why.
+ *
  * Imports under-way, verdicts, engine/packet, pcap/writer. Imported by feed and replay.
  */
 import { PACKET } from '../engine/packet.js';
@@ -13,6 +15,8 @@ import { UnderWay } from './under-way.js';
 import { isHeld } from './verdicts.js';
 
 export class FrameWriter {
+  /** Why not all frames are written, once a frame could not be. */
+  fault: Error | undefined;
   readonly #path: string;
   readonly #needsOutput: boolean;
   /** Capture times, and bytes that the capture has left out. */
@@ -32,16 +36,19 @@ export class FrameWriter {
   }
 
   /**
-   * A packet goes in.
-   * @param missing bytes of it that are not in the capture
+   * Before a packet goes in.
    * @throws Error when the capture changes its link type, which a classic pcap cannot say, or cannot be created
    */
-  pushed(timeMs: number, missing: number, linkType: number): void {
+  expect(linkType: number): void {
     if (this.#writer === undefined) {
       this.#linkType = linkType;
       this.#writer = CaptureWriter.create(this.#path, { linkType, nanoseconds: false });
     }
-    if (linkType !== this.#linkType) throw new Error(`${this.#path}: cannot hold packets of two link types`);
+    if (linkType !== this.#linkType) throw new Error(`${this.#writer.name}: cannot hold packets of two link types`);
+  }
+
+  /** A packet goes in. @param missing bytes of it that are not in the capture */
+  pushed(timeMs: number, missing: number): void {
     this.#times.push(timeMs);
     this.#missing.push(missing);
   }
@@ -53,7 +60,7 @@ export class FrameWriter {
     if ((this.#needsOutput || isHeld(words, at)) && words[at + PACKET.OUTPUTS] === 0) return;
     const start = words[at + PACKET.FRAME_OFFSET];
     const end = start + words[at + PACKET.FRAME_LENGTH];
-    this.#writer?.write(this.#leftMs, bytes, start, end, end - start + missing);
+    this.#write(bytes, start, end, end - start + missing);
   }
 
   /** A fragment comes back, together with the packet that came out last: its time is when it leaves. */
@@ -62,12 +69,29 @@ export class FrameWriter {
     const start = words[at + PACKET.FRAME_OFFSET];
     const length = words[at + PACKET.FRAME_LENGTH];
     // A frame that was cut when it was captured is not held.
-    this.#writer?.write(this.#leftMs, bytes, start, start + length, length);
+    this.#write(bytes, start, start + length, length);
   }
 
   /** Writes what is left and closes the file; an empty capture when no packet came. */
   close(): void {
-    this.#writer ??= CaptureWriter.create(this.#path, { linkType: 1, nanoseconds: false });
-    this.#writer.close();
+    try {
+      this.#writer ??= CaptureWriter.create(this.#path, { linkType: 1, nanoseconds: false });
+      this.#writer.close();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number, originalLength: number): void {
+    if (this.fault !== undefined) return;
+    try {
+      this.#writer?.write(this.#leftMs, bytes, start, end, originalLength);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.fault ??= error instanceof Error ? error : new Error(String(error));
   }
 }

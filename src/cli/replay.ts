@@ -69,8 +69,8 @@ Without --states, --json, --dump or --write - a summary is printed. With --dump 
 line per connection, sorted. In the objects of --json, n is the number of the packet, from 1, time is in seconds since
 1970, label in hexadecimals, tuple the original direction of the packet's connection or null.
 
-Exit codes: 0 done; 1 the capture cannot be read or ends at a fault, everything before it was tracked and printed;
-2 wrong usage; 130 interrupted, everything up to there was tracked and printed.`;
+Exit codes: 0 done; 1 the capture cannot be read or written, or ends at a fault, everything before it was tracked and
+printed; 2 wrong usage; 130 interrupted, everything up to there was tracked and printed.`;
 
 export const replayCommand = new Command('replay')
   .summary('track the packets of a capture')
@@ -248,7 +248,8 @@ class Replay {
     this.#frames?.close();
     this.#report(performance.now() - startedMs);
     this.#writer.flush();
-    if (this.#feed.fault !== undefined) throw this.#feed.fault;
+    const fault = this.#feed.fault ?? this.#frames?.fault;
+    if (fault !== undefined) throw fault;
     return this.#isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
   }
 

@@ -5,7 +5,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -154,4 +163,64 @@ test('--write -: standard output is the capture and nothing else', async () => {
   const child = spawn('sh', ['-c', command, 'sh', process.execPath, MAIN, goldenPath('ping.pcap'), piped]);
   assert.deepEqual(await once(child, 'close'), [0, null]);
   assert.deepEqual(readFileSync(piped), readFileSync(out));
+});
+
+/** A capture whose packets come in by interfaces of these link types, at these seconds. */
+function pcapng(name: string, packets: readonly (readonly [linkType: number, seconds: number])[]): string {
+  const blocks = packets.flatMap(([linkType, seconds], interfaceId) => [
+    interfaceBlock('little', linkType),
+    enhancedPacket('little', {
+      interfaceId,
+      ticks: BigInt(seconds) * 1_000_000n,
+      frame: Buffer.from(frame(ipv4({}, udp()))),
+    }),
+  ]);
+  const path = join(folder, name);
+  writeFileSync(path, Buffer.concat([sectionHeader('little'), ...blocks]));
+  return path;
+}
+
+function packetsIn(path: string): number {
+  const reader = CaptureReader.open(path);
+  while (reader.next());
+  reader.close();
+  return reader.packetNumber;
+}
+
+test('--write of two link types ends in front of the second, and all that came before it is there', async () => {
+  const out = join(folder, 'one-type.pcap');
+  const capture = pcapng('two-types.pcapng', [
+    [1, 1],
+    [1, 2],
+    [276, 3],
+    [1, 4],
+  ]);
+  const { code, stdout, stderr } = await run(['replay', capture, '--states', '--write', out]);
+  assert.deepEqual([code, stdout], [1, '1: new|trk\n2: new|trk\n']);
+  assert.equal(stderr, `flowshard: ${out}: cannot hold packets of two link types\n`);
+  assert.equal(packetsIn(out), 2);
+  assert.match((await run(['replay', capture, '--write', out])).stdout, /packets {5}2, .*packets per second\n$/s);
+});
+
+test('--write of a time that a pcap cannot say ends there, and all that came before it is there', async () => {
+  const out = join(folder, 'until-2106.pcap');
+  const capture = pcapng('after-2106.pcapng', [
+    [1, 1],
+    [1, 4_294_967_296],
+  ]);
+  const { code, stdout, stderr } = await run(['replay', capture, '--states', '--dump', '--write', out]);
+  assert.equal(code, 1);
+  assert.match(stdout, /^1: new\|trk\n2: new\|trk\nudp,orig=.*\n$/);
+  const problem = 'the time of packet 2 must be from 1970 to 2106, not 4294967296000 ms since 1970';
+  assert.equal(stderr, `flowshard: ${out}: ${problem}\n`);
+  assert.equal(packetsIn(out), 1);
+});
+
+test('--write to a full disk: states and table are printed', {
+  skip: existsSync('/dev/full') ? false : 'there is no /dev/full',
+}, async () => {
+  const args = ['replay', goldenPath('ping.pcap'), '--states', '--dump'];
+  const { code, stdout, stderr } = await run([...args, '--write', '/dev/full']);
+  assert.deepEqual([code, stdout], [1, (await run(args)).stdout]);
+  assert.equal(stderr, 'flowshard: /dev/full: cannot write: no space left on device\n');
 });
