@@ -24,7 +24,7 @@ import {
 import { MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
 import { oneLine, systemReason } from '../pcap/descriptor.js';
 import { ovsBenchCommand } from './bench-ovs.js';
-import { writeOutput } from './exit.js';
+import { EXIT, writeOutput } from './exit.js';
 import { wholeNumber } from './numbers.js';
 
 const DEFAULT_SEED = 1;
@@ -94,9 +94,18 @@ export const benchCommand = new Command('bench')
   .option('--quick', 'fewer packets: less than 40 seconds')
   .addHelpText('after', NOTES)
   .addCommand(ovsBenchCommand)
+  .hook('preSubcommand', refuseOptions)
   .action(async (_flags: unknown, command: Command) => {
     await bench(command.opts<BenchFlags>());
   });
+
+/** The commands under this one measure something else, which none of its options changes. */
+function refuseOptions(command: Command, part: Command): void {
+  const given = command.options.find(option => command.getOptionValueSource(option.attributeName()) === 'cli');
+  if (given === undefined) return;
+  const message = `error: option '${given.flags}' cannot be used with '${part.name()}'`;
+  command.error(message, { code: 'flowshard.benchOption', exitCode: EXIT.USAGE });
+}
 
 /** Says before the run, not after it, that its figures could not be written. @throws Error with a one-line message */
 function checkWritable(file: string): void {

@@ -42,6 +42,23 @@ const CASES: readonly Case[] = [
     code: 2,
     line: `option '--write -' cannot be used with option '${option}'`,
   })),
+  { args: ['bench', 'ovs'], code: 2, line: "expected a command, see 'flowshard --help'" },
+  {
+    args: ['bench', 'ovs', 'benchmark', '0', '1', '1'],
+    code: 2,
+    line: "command-argument value '0' is invalid for argument 'n_threads'. Allowed are whole numbers from 1 to 256.",
+  },
+  { args: ['bench', 'ovs', 'benchmark', '1'], code: 2, line: "missing required argument 'n_pkts'" },
+  { args: ['bench', 'ovs', 'benchmrk'], code: 2, line: "unknown command 'benchmrk' (Did you mean benchmark?)" },
+  ...[
+    ['bench', '--json', 'x', 'ovs', 'benchmark'],
+    ['bench', 'ovs', '--json', 'x', 'benchmark'],
+    ['bench', 'ovs', 'benchmark', '--json', 'x'],
+  ].map(args => ({
+    args: [...args, '1', '1', '1'],
+    code: 2,
+    line: "option '--json <file>' cannot be used with 'ovs'",
+  })),
   { args: ['replay', 'a', '--shards'], code: 2, line: "option '--shards <n>' argument missing" },
   ...['0', '257', '-1', '1.5', '1e2', 'four', ''].map(value => badNumber('--shards', value, 1, 256)),
   badNumber('--zone', '65536', 0, 65535),
@@ -135,6 +152,14 @@ describe('help', { concurrency: 2 }, () => {
     assert.deepEqual([code, stderr], [0, '']);
     const options = ['states', 'json', 'dump', 'shards', 'clock', 'zone', 'no-commit', 'seed', 'no-seq-check'];
     for (const option of options) assert.ok(stdout.includes(`--${option}`), option);
+  });
+
+  test('of a command under bench: the options of the program, not those of bench', async () => {
+    const { code, stdout } = await run(['bench', 'ovs', 'benchmark', '--help']);
+    assert.equal(code, 0);
+    assert.match(stdout, /^Usage: flowshard bench ovs benchmark /);
+    assert.ok(stdout.includes('print what there is to say') && stdout.includes('--log-level'));
+    assert.ok(!stdout.includes('--connections'));
   });
 
   test('the version is that of the package', async () => {
