@@ -9,6 +9,7 @@ import {
   copyFileSync,
   existsSync,
   linkSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -223,4 +224,29 @@ test('--write to a full disk: states and table are printed', {
   const { code, stdout, stderr } = await run([...args, '--write', '/dev/full']);
   assert.deepEqual([code, stdout], [1, (await run(args)).stdout]);
   assert.equal(stderr, 'flowshard: /dev/full: cannot write: no space left on device\n');
+});
+
+test('with --flows, - is standard input although a file is called so', async () => {
+  const inside = join(folder, 'inside');
+  mkdirSync(inside);
+  writeFileSync(join(inside, '-'), 'not a capture');
+  const command = 'cd "$1" && exec "$2" "$3" replay - --flows "$4" --states < "$5"';
+  const args = [inside, process.execPath, MAIN, file('any.flows', 'ip,actions=ct(commit)'), goldenPath('ping.pcap')];
+  const child = spawn('sh', ['-c', command, 'sh', ...args]);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', text => {
+      output += text;
+    });
+  }
+  const [code] = await once(child, 'close');
+  assert.equal(code, 0, output);
+  assert.match(output, /^1: /);
+});
+
+test('with --flows, a capture that cannot be opened is said as without', async () => {
+  const loop = join(folder, 'loop.pcap');
+  symlinkSync('loop.pcap', loop);
+  const { code, stderr } = await run(['replay', loop, '--flows', file('any.flows', 'ip,actions=ct(commit)')]);
+  assert.deepEqual([code, stderr], [1, `flowshard: ${loop}: cannot open: too many symbolic links encountered\n`]);
 });
