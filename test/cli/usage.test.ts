@@ -193,6 +193,12 @@ describe('what the general options add', { concurrency: 2 }, () => {
   });
 });
 
+test('a package is built before it is packed, also by npm pack --dry-run, and is for Linux', () => {
+  const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  assert.equal(manifest.scripts.prepack, 'npm run -s setup --no-dry-run && npm run -s build');
+  assert.deepEqual(manifest.os, ['linux']);
+});
+
 test('a table that is too large for its memory', async () => {
   const { code, stdout, stderr } = await run(['replay', CAPTURE, '--max-connections', '32000000', '--shards', '256']);
   assert.deepEqual([code, stdout], [1, '']);
