@@ -16,6 +16,7 @@ import { SPREAD_NOTES, SPREADS, type SpreadKind } from '../flood/spread.js';
 import { MAX_FRAME_BYTES } from '../flood/target.js';
 import { EXIT } from './exit.js';
 import { LiveSpeed, printFlood, stageText } from './flood-summary.js';
+import { Interrupt } from './interrupt.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { formatCount, wholeNumber } from './numbers.js';
@@ -82,8 +83,8 @@ thread, two runs with one seed are the same to the last eviction.
 
 The established sessions send a segment each way per second, and every verdict of theirs is looked at.
 
-Exit codes: 0 done, whatever became of the sessions; 1 failed; 2 wrong usage; 130 interrupted, the report covers what was
-sent until then.`;
+Exit codes: 0 done, whatever became of the sessions; 1 failed; 2 wrong usage; 130 interrupted (SIGINT) or 143 (SIGTERM),
+the report covers what was sent until then.`;
 
 function countOption(flags: string, what: string, least: number, most: number): Option {
   return new Option(flags, what).argParser(wholeNumber(least, most));
@@ -201,9 +202,7 @@ async function floodEngine(options: RunOptions, flags: FloodFlags): Promise<numb
   const progress = new Progress(true);
   const speed = new LiveSpeed();
   const run = await FloodRun.open(options, stage => progress.draw(() => stageText(stage, options, speed)));
-  const interrupt = () => run.interrupt();
-  // Once: whoever asks again does not want to wait for the report.
-  process.once('SIGINT', interrupt);
+  const interrupt = new Interrupt(() => run.interrupt());
   createLogger(flags.logLevel).info(options, 'flood begins');
   try {
     const report = await run.run();
@@ -212,21 +211,17 @@ async function floodEngine(options: RunOptions, flags: FloodFlags): Promise<numb
     if (flags.json) writer.text(`${JSON.stringify(report)}\n`);
     else printFlood(writer, report);
     writer.flush();
-    return report.isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+    return interrupt.exitCode;
   } finally {
-    process.off('SIGINT', interrupt);
+    interrupt.end();
     progress.erase();
   }
 }
 
 async function floodCapture(options: RunOptions, path: string): Promise<number> {
-  let isInterrupted = false;
-  const interrupt = () => {
-    isInterrupted = true;
-  };
-  process.once('SIGINT', interrupt);
+  const interrupt = new Interrupt();
   try {
-    const written = await writeFlood(options, path, () => isInterrupted);
+    const written = await writeFlood(options, path, () => interrupt.isThere);
     // A capture on standard output is not to be mixed with words.
     if (path !== '-') {
       const writer = new LineWriter();
@@ -234,7 +229,7 @@ async function floodCapture(options: RunOptions, path: string): Promise<number> 
       writer.flush();
     }
   } finally {
-    process.off('SIGINT', interrupt);
+    interrupt.end();
   }
-  return isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+  return interrupt.exitCode;
 }

@@ -23,6 +23,7 @@ import { refuseOverwriting } from './files.js';
 import { readFlowRules } from './flow-rules.js';
 import { FrameWriter } from './frame-writer.js';
 import { HeldVerdicts } from './held.js';
+import { Interrupt } from './interrupt.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { wholeNumber } from './numbers.js';
@@ -70,7 +71,7 @@ line per connection, sorted. In the objects of --json, n is the number of the pa
 1970, label in hexadecimals, tuple the original direction of the packet's connection or null.
 
 Exit codes: 0 done; 1 the capture cannot be read or written, or ends at a fault, everything before it was tracked and
-printed; 2 wrong usage; 130 interrupted, everything up to there was tracked and printed.`;
+printed; 2 wrong usage; 130 interrupted (SIGINT) or 143 (SIGTERM), everything up to there was tracked and printed.`;
 
 export const replayCommand = new Command('replay')
   .summary('track the packets of a capture')
@@ -202,7 +203,6 @@ class Replay {
   readonly #feed: Feed;
   readonly #progress: Progress;
   readonly #frames: FrameWriter | undefined;
-  #isInterrupted = false;
 
   constructor(file: string, flags: ReplayFlags, reader: CaptureReader, engine: Engine) {
     this.#file = oneLine(file);
@@ -233,24 +233,19 @@ class Replay {
 
   async run(): Promise<number> {
     const startedMs = performance.now();
-    const interrupt = () => {
-      this.#isInterrupted = true;
-      this.#feed.stop();
-    };
-    // Once: whoever asks again does not want to wait for the report.
-    process.once('SIGINT', interrupt);
+    const interrupt = new Interrupt(() => this.#feed.stop());
     try {
       await this.#feed.run();
     } finally {
-      process.off('SIGINT', interrupt);
+      interrupt.end();
       this.#progress.erase();
     }
     this.#frames?.close();
-    this.#report(performance.now() - startedMs);
+    this.#report(performance.now() - startedMs, interrupt.isThere);
     this.#writer.flush();
     const fault = this.#feed.fault ?? this.#frames?.fault;
     if (fault !== undefined) throw fault;
-    return this.#isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+    return interrupt.exitCode;
   }
 
   #sink(): VerdictSink {
@@ -260,7 +255,7 @@ class Replay {
     return dump ? NO_SINK : this.#tally;
   }
 
-  #report(tookMs: number): void {
+  #report(tookMs: number, isInterrupted: boolean): void {
     const { states, json, dump, more = false, statistics, write } = this.#flags;
     const { tracker } = this.#engine;
     const { nowMs } = this.#clock;
@@ -271,7 +266,7 @@ class Replay {
     const { created, replaced } = this.#engine.counters().events;
     printSummary(this.#writer, this.#feed, this.#tally, {
       file: this.#file,
-      isInterrupted: this.#isInterrupted,
+      isInterrupted,
       tookMs,
       created,
       replaced,

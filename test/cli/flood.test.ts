@@ -60,9 +60,9 @@ function shown(output: string): string[] {
 }
 
 const SCRIPT = '/usr/bin/script';
-const hasTerminal = spawnSync(SCRIPT, ['--version']).status === 0;
+const noTerminal = spawnSync(SCRIPT, ['--version']).error ? 'script(1) is not available' : false;
 
-test('live progress on a terminal of 80 columns: all that is promised', { skip: !hasTerminal }, async () => {
+test('live progress on a terminal of 80 columns: all that is promised', { skip: noTerminal }, async () => {
   const flood = `${process.execPath} ${MAIN} flood syn --seconds 3 --rate 20000 --established 100 --max-connections 5000`;
   const child = spawn(SCRIPT, ['-qec', `stty cols 80; ${flood} --json`, '/dev/null']);
   let output = '';
@@ -187,25 +187,30 @@ test('a reader that goes away ends it quietly', async () => {
   assert.deepEqual([code, stderr], [0, '']);
 });
 
-test('an interrupt ends it with the report', async () => {
-  const child = start([
-    'flood',
-    'syn',
-    '--seconds',
-    '50',
-    '--max-connections',
-    '5000',
-    '--json',
-    '--log-level',
-    'info',
-  ]);
-  let stdout = '';
-  child.stdout.on('data', text => {
-    stdout += text;
+for (const [signal, exitCode] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal} ends it with the report`, async () => {
+    const child = start([
+      'flood',
+      'syn',
+      '--seconds',
+      '50',
+      '--max-connections',
+      '5000',
+      '--json',
+      '--log-level',
+      'info',
+    ]);
+    let stdout = '';
+    child.stdout.on('data', text => {
+      stdout += text;
+    });
+    child.stderr.once('data', () => child.kill(signal));
+    const [code] = await once(child, 'close');
+    assert.equal(code, exitCode);
+    const report: FloodReport = JSON.parse(stdout);
+    assert.ok(report.isInterrupted && report.tookSeconds < 45);
   });
-  child.stderr.once('data', () => child.kill('SIGINT'));
-  const [code] = await once(child, 'close');
-  assert.equal(code, 130);
-  const report: FloodReport = JSON.parse(stdout);
-  assert.ok(report.isInterrupted && report.tookSeconds < 45);
-});
+}
