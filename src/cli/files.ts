@@ -1,13 +1,21 @@
 /**
- * Files on the command line: what is written must not be what is read.
+ * Files on the command line: their names, and that what is written must not be what is read or written besides.
  *
- * Imports pcap/descriptor. Imported by replay.
+ * Imports commander, pcap/descriptor. Imported by the commands of cli/.
  */
 import { type BigIntStats, fstatSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { InvalidArgumentError } from 'commander';
 import { oneLine } from '../pcap/descriptor.js';
 
 const STANDARD_INPUT = 0;
 const STANDARD_OUTPUT = 1;
+
+/** The parser of a file's name, for commander. */
+export function fileName(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected is the name of a file.');
+  return text;
+}
 
 /** What `look` finds; undefined where there is nothing, or nothing to be seen: whoever opens it says why. */
 function statusBy(look: () => BigIntStats): BigIntStats | undefined {
@@ -21,6 +29,13 @@ function statusBy(look: () => BigIntStats): BigIntStats | undefined {
 /** @param descriptor what `-` stands for */
 function statusOf(path: string, descriptor: number): BigIntStats | undefined {
   return statusBy(() => (path === '-' ? fstatSync(descriptor, { bigint: true }) : statSync(path, { bigint: true })));
+}
+
+/** Whether writing to both would leave what one of them got. */
+export function isSameTarget(a: string, b: string): boolean {
+  if (resolve(a) === resolve(b)) return true;
+  const [first, second] = [a, b].map(path => statusOf(path, STANDARD_OUTPUT));
+  return first?.isFile() === true && isSame(first, second);
 }
 
 /** Whether two names, however different, stand for one file. */

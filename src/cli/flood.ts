@@ -15,6 +15,7 @@ import { MAX_SESSIONS } from '../flood/sessions.js';
 import { SPREAD_NOTES, SPREADS, type SpreadKind } from '../flood/spread.js';
 import { MAX_FRAME_BYTES } from '../flood/target.js';
 import { EXIT } from './exit.js';
+import { fileName } from './files.js';
 import { LiveSpeed, printFlood, stageText } from './flood-summary.js';
 import { Interrupt } from './interrupt.js';
 import { LineWriter } from './line-writer.js';
@@ -142,11 +143,9 @@ function kindCommand(kind: FloodKind): Command {
   for (const choice of choices) command.addOption(choiceOption(choice, kind));
   return command
     .addOption(
-      new Option('--write <file>', 'write the packets to a pcap capture instead, at --rate').conflicts([
-        'json',
-        'shards',
-        'maxConnections',
-      ]),
+      new Option('--write <file>', 'write the packets to a pcap capture instead, at --rate')
+        .argParser(fileName)
+        .conflicts(['json', 'shards', 'maxConnections']),
     )
     .option('--no-top', 'do not count heavy hitters')
     .option('--json', 'end with a JSON object instead of a summary')

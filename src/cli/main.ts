@@ -64,13 +64,20 @@ function inheritSettings(command: Command, from: Command): void {
   for (const part of command.commands) inheritSettings(part, command);
 }
 
+/** What is wrong where commander prints the help although nobody has asked for it, or for that of an unknown command. */
+function lackOfCommand(): string {
+  const [, name] = program.args.slice(program.args.indexOf('help'));
+  return program.args.includes('help') && name !== undefined
+    ? `unknown command '${name}'`
+    : "expected a command, see 'flowshard --help'";
+}
+
 /** @returns the exit code. */
 function exitCodeOf(error: unknown, debug: boolean): number {
   if (isOutputClosed(error)) return EXIT.OK;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.OK;
-    const isBare = error.code === 'commander.help';
-    reportError(isBare ? "expected a command, see 'flowshard --help'" : error.message.replace(/^error: /, ''), debug);
+    reportError(error.code === 'commander.help' ? lackOfCommand() : error.message.replace(/^error: /, ''), debug);
     return EXIT.USAGE;
   }
   reportError(error, debug);

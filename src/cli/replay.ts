@@ -19,7 +19,7 @@ import { ARENA_BYTES } from './arena.js';
 import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
-import { refuseOverwriting } from './files.js';
+import { fileName, refuseOverwriting } from './files.js';
 import { readFlowRules } from './flow-rules.js';
 import { FrameWriter } from './frame-writer.js';
 import { HeldVerdicts } from './held.js';
@@ -76,21 +76,21 @@ printed; 2 wrong usage; 130 interrupted (SIGINT) or 143 (SIGTERM), everything up
 export const replayCommand = new Command('replay')
   .summary('track the packets of a capture')
   .description('Tracks the packets of a pcap or pcapng capture as Open vSwitch does with ct(commit).')
-  .argument('<file>', 'capture to read; - for standard input, as in: tcpdump -w - | flowshard replay -')
+  .argument('<file>', 'capture to read; - for standard input, as in: tcpdump -w - | flowshard replay -', fileName)
   .addOption(new Option('--states', 'one line per packet with its ct_state, as in: 1: new|trk').conflicts('json'))
   .option('--json', 'one JSON object per packet')
   .option('--dump', 'the connections at the end, as ovs-appctl dpctl/dump-conntrack prints them')
   .option('-m, --more', 'with --dump: state, window scale and flags of both TCP peers')
   .option('-s, --statistics', 'with --dump: seconds until each connection ends')
   .addOption(
-    new Option('--flows <file>', 'flow rules to run instead of ct(commit), in the syntax of ovs-ofctl').conflicts([
-      'zone',
-      'commit',
-    ]),
+    new Option('--flows <file>', 'flow rules to run instead of ct(commit), in the syntax of ovs-ofctl')
+      .argParser(fileName)
+      .conflicts(['zone', 'commit']),
   )
   .option(
     '--write <file>',
     'the frames as they leave, as a pcap capture; - for standard output, and nothing else there',
+    fileName,
   )
   .option('--shards <n>', 'shard workers (default: processors less one)', wholeNumber(1, MAX_SHARDS))
   .addOption(

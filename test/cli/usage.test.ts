@@ -1,6 +1,6 @@
 /** Help, wrong usage and captures that cannot be read: the exit code, and one line that says what is wrong with what. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { devNull } from 'node:os';
 import { dirname } from 'node:path';
 import { describe, test } from 'node:test';
@@ -11,6 +11,8 @@ const { file, path } = scratch();
 const CAPTURE = goldenPath('ping.pcap');
 const EMPTY = file('empty.pcap', new Uint8Array());
 const TEXT = file('notes.txt', Buffer.from('not a capture\n'));
+const TEXT_LINK = path('link.txt');
+symlinkSync(TEXT, TEXT_LINK);
 const ODD_NAME = path('two\nlines.pcap');
 
 interface Case {
@@ -41,6 +43,34 @@ const CASES: readonly Case[] = [
     args: ['replay', 'a', option, '--write', '-'],
     code: 2,
     line: `option '--write -' cannot be used with option '${option}'`,
+  })),
+  { args: ['help', 'nope'], code: 2, line: "unknown command 'nope'" },
+  { args: ['flood', 'help', 'nope'], code: 2, line: "unknown command 'nope'" },
+  { args: ['flood'], code: 2, line: "expected a command, see 'flowshard --help'" },
+  {
+    args: ['replay', ''],
+    code: 2,
+    line: "command-argument value '' is invalid for argument 'file'. Expected is the name of a file.",
+  },
+  ...[
+    ['replay', 'a', '--write'],
+    ['replay', 'a', '--flows'],
+    ['flood', 'syn', '--write'],
+    ['bench', '--json'],
+    ['bench', '--html'],
+  ].map(args => ({
+    args: [...args, ''],
+    code: 2,
+    line: `option '${args.at(-1)} <file>' argument '' is invalid. Expected is the name of a file.`,
+  })),
+  ...[
+    ['x', './x'],
+    ['-', '-'],
+    [TEXT, TEXT_LINK],
+  ].map(([json, html]) => ({
+    args: ['bench', '--json', json, '--html', html],
+    code: 2,
+    line: "options '--json' and '--html' name the same file",
   })),
   { args: ['bench', 'ovs'], code: 2, line: "expected a command, see 'flowshard --help'" },
   {
@@ -152,6 +182,11 @@ describe('help', { concurrency: 2 }, () => {
     assert.deepEqual([code, stderr], [0, '']);
     const options = ['states', 'json', 'dump', 'shards', 'clock', 'zone', 'no-commit', 'seed', 'no-seq-check'];
     for (const option of options) assert.ok(stdout.includes(`--${option}`), option);
+  });
+
+  test('of bench: the numbers of connections', async () => {
+    const { stdout } = await run(['bench', '--help']);
+    assert.match(stdout.replace(/\s+/g, ' '), /numbers of connections \(default: 1000,.*; with --quick \d[\d,]*\)/);
   });
 
   test('of a command under bench: the options of the program, not those of bench', async () => {
