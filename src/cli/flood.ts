@@ -145,7 +145,7 @@ function kindCommand(kind: FloodKind): Command {
     .addOption(
       new Option('--write <file>', 'write the packets to a pcap capture instead, at --rate')
         .argParser(fileName)
-        .conflicts(['json', 'shards', 'maxConnections']),
+        .conflicts(['json', 'shards', 'maxConnections', 'profile', 'top', 'clock']),
     )
     .option('--no-top', 'do not count heavy hitters')
     .option('--json', 'end with a JSON object instead of a summary')
@@ -187,7 +187,7 @@ function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function flood(kind: FloodKind, flags: FloodFlags, command: Command): Promise<number> {
-  if (flags.established > flags.maxConnections) {
+  if (flags.write === undefined && flags.established > flags.maxConnections) {
     command.error(
       `error: option '--established' of ${flags.established} does not fit '--max-connections' of ${flags.maxConnections}`,
       { code: 'flowshard.established', exitCode: EXIT.USAGE },

@@ -149,7 +149,12 @@ const WRONG: readonly (readonly [args: readonly string[], message: string])[] = 
     ['syn', '--established', '11', '--max-connections', '10'],
     "option '--established' of 11 does not fit '--max-connections' of 10",
   ],
-  [['syn', '--write', 'x', '--json'], "option '--write <file>' cannot be used with option '--json'"],
+  ...[['--json'], ['--no-top'], ['--profile <profile>', 'ovs'], ['--clock <clock>', 'virtual']].map(
+    ([option, ...value]): [string[], string] => [
+      ['syn', '--write', 'x', option.split(' ')[0], ...value],
+      `option '--write <file>' cannot be used with option '${option}'`,
+    ],
+  ),
   [['collide', '--sources', 'zipf'], "unknown option '--sources'"],
   [['ftp-expect', '--size', '100'], "unknown option '--size'"],
   [['syn', '--zones', '2'], "unknown option '--zones'"],
@@ -162,6 +167,13 @@ for (const [args, message] of WRONG) {
     assert.deepEqual([code, stdout, stderr], [2, '', `flowshard: ${message}\n`]);
   });
 }
+
+test('--write has no table that sessions must fit into', async () => {
+  const args = ['flood', 'syn', '--write', '-', '--established', '200001', '--packets', '1', '--seconds', '1'];
+  const child = start([...args, '--ipv6']);
+  child.stdout.resume();
+  assert.deepEqual(await once(child, 'close'), [0, null]);
+});
 
 test('a capture that cannot be created is said on one line', async () => {
   const { code, stderr } = await run(['flood', 'syn', '--write', '/nonexistent/x.pcap']);
