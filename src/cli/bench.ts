@@ -3,7 +3,7 @@
  *
  * The options and what is printed are here; what is measured, and how, is in bench/.
  *
- * Imports bench-ovs, exit, numbers, engine/options, bench/. Imported by main.
+ * Imports bench-ovs, exit, files, numbers, engine/options, bench/. Imported by main.
  */
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -24,7 +24,8 @@ import {
 import { MAX_CONNECTIONS, MAX_SHARDS } from '../engine/options.js';
 import { oneLine, systemReason } from '../pcap/descriptor.js';
 import { ovsBenchCommand } from './bench-ovs.js';
-import { writeOutput } from './exit.js';
+import { EXIT, writeOutput } from './exit.js';
+import { fileName, isSameTarget } from './files.js';
 import { wholeNumber } from './numbers.js';
 
 const DEFAULT_SEED = 1;
@@ -61,6 +62,8 @@ function sectionList(text: string): Section[] {
   });
 }
 
+const CONNECTIONS_NOTE = `${DEFAULT_CONNECTIONS.join()}; with --quick ${QUICK_CONNECTIONS.join()}`;
+
 /** One shard, and as many as there are processors. */
 const DEFAULT_SHARDS = [...new Set([1, Math.min(availableParallelism(), MAX_SHARDS)])];
 
@@ -77,9 +80,9 @@ export const benchCommand = new Command('bench')
   .summary('measure the engine on this machine')
   .description('Measures how long the engine takes per packet, and how much memory per connection.')
   .addOption(
-    new Option('--connections <list>', 'numbers of connections')
-      .argParser(numberList(MAX_CONNECTIONS))
-      .default(undefined, `${DEFAULT_CONNECTIONS.join()}; with --quick ${QUICK_CONNECTIONS.join()}`),
+    new Option('--connections <list>', `numbers of connections (default: ${CONNECTIONS_NOTE})`).argParser(
+      numberList(MAX_CONNECTIONS),
+    ),
   )
   .option('--batch <n>', 'packets per batch', wholeNumber(1, MAX_RUN_BATCH), DEFAULT_BATCH)
   .addOption(
@@ -89,17 +92,35 @@ export const benchCommand = new Command('bench')
   )
   .option('--seed <n>', 'make packets and the key of the hash from a number', wholeNumber(0, MAX_SEED), DEFAULT_SEED)
   .addOption(new Option('--only <list>', `parts of the run: ${SECTIONS.join()}`).argParser(sectionList))
-  .option('--json <file>', 'write the figures as JSON; - for standard output, instead of the table')
-  .option('--html <file>', 'write the figures as a page with plots')
+  .option('--json <file>', 'write the figures as JSON; - for standard output, instead of the table', fileName)
+  .option('--html <file>', 'write the figures as a page with plots; - as with --json', fileName)
   .option('--quick', 'fewer packets: less than 40 seconds')
   .addHelpText('after', NOTES)
   .addCommand(ovsBenchCommand)
+  .hook('preSubcommand', refuseOptions)
   .action(async (_flags: unknown, command: Command) => {
-    await bench(command.opts<BenchFlags>());
+    const flags = command.opts<BenchFlags>();
+    const { json, html } = flags;
+    if (json !== undefined && html !== undefined && isSameTarget(json, html)) {
+      command.error("error: options '--json' and '--html' name the same file", {
+        code: 'flowshard.sameFile',
+        exitCode: EXIT.USAGE,
+      });
+    }
+    await bench(flags);
   });
+
+/** The commands under this one measure something else, which none of its options changes. */
+function refuseOptions(command: Command, part: Command): void {
+  const given = command.options.find(option => command.getOptionValueSource(option.attributeName()) === 'cli');
+  if (given === undefined) return;
+  const message = `error: option '${given.flags}' cannot be used with '${part.name()}'`;
+  command.error(message, { code: 'flowshard.benchOption', exitCode: EXIT.USAGE });
+}
 
 /** Says before the run, not after it, that its figures could not be written. @throws Error with a one-line message */
 function checkWritable(file: string): void {
+  if (file === STANDARD_OUTPUT) return;
   try {
     if (!existsSync(file)) accessSync(dirname(file), constants.W_OK);
     else if (statSync(file).isDirectory()) throw new Error(`${oneLine(file)}: is a directory`);
@@ -119,8 +140,8 @@ function printLine(line: string): void {
 async function bench(flags: BenchFlags): Promise<void> {
   const { batch, shards, seed, json, html, quick = false, only: sections = SECTIONS } = flags;
   const { connections = quick ? QUICK_CONNECTIONS : DEFAULT_CONNECTIONS } = flags;
-  const printsTable = json !== STANDARD_OUTPUT;
-  if (json !== undefined && printsTable) checkWritable(json);
+  const printsTable = json !== STANDARD_OUTPUT && html !== STANDARD_OUTPUT;
+  if (json !== undefined) checkWritable(json);
   if (html !== undefined) checkWritable(html);
   const options = { connections, batch, shards, seed, quick, sections };
   const about = describeRun(options);

@@ -16,6 +16,8 @@ export const EXIT = {
   USAGE: 2,
   /** 128 + SIGINT, as shells report a program that was interrupted. */
   INTERRUPTED: 130,
+  /** 128 + SIGTERM. */
+  TERMINATED: 143,
 } as const;
 
 /** The reader of standard output is gone (`| head`): nothing more to do, and nothing wrong. */

@@ -66,7 +66,7 @@ export class Feed {
   earliestMs = Number.NaN;
   latestMs = Number.NaN;
   readonly linkTypes: LinkCount[] = [];
-  /** What is wrong with the capture, once its fault was met. */
+  /** What is wrong with the capture, or keeps it from being written, once that was met. */
   fault: Error | undefined;
 
   readonly #reader: CaptureReader;
@@ -105,8 +105,8 @@ export class Feed {
   }
 
   /**
-   * Replays to the end of the capture, to its fault or until stop(). The verdicts of all packets read are then with the
-   * sink.
+   * Replays to the end of the capture, to its fault or that of the frames' writer, or until stop(). The verdicts of all
+   * packets read are then with the sink.
    * @throws Error when a worker fails or the sink throws
    */
   async run(): Promise<void> {
@@ -133,7 +133,7 @@ export class Feed {
     const hints = this.#hints;
     for (let count = 0; count < BURST; count++) {
       if (!this.#holdsPacket) {
-        const isThere = this.#isStopped ? false : this.#read();
+        const isThere = this.#isOver ? false : this.#read();
         if (isThere === undefined) return this.#lender?.isExhausted ? PUSHED.FULL : PUSHED.IDLE;
         if (!isThere) return PUSHED.END;
         this.#look();
@@ -145,7 +145,7 @@ export class Feed {
       if (!isTaken) return PUSHED.FULL;
       this.packets++;
       this.#sink.pushed(reader.timeMs);
-      frames?.pushed(reader.timeMs, reader.originalLength - (frameEnd - frameStart), reader.linkType);
+      frames?.pushed(reader.timeMs, reader.originalLength - (frameEnd - frameStart));
       if (this.#options.isFenced) return PUSHED.ALONE;
     }
     return PUSHED.BURST;
@@ -170,10 +170,17 @@ export class Feed {
     this.#arenaOffset = bytes.buffer === arena.buffer ? bytes.byteOffset - arena.byteOffset : NOT_IN_ARENA;
   }
 
+  /** No more packets are to be read. */
+  get #isOver(): boolean {
+    return this.#isStopped || this.#options.frames?.fault !== undefined;
+  }
+
   /** The next packet of the capture; undefined while a pipe has none. A fault ends the capture. */
   #read(): boolean | undefined {
     try {
-      return this.#reader.poll();
+      const isThere = this.#reader.poll();
+      if (isThere) this.#options.frames?.expect(this.#reader.linkType);
+      return isThere;
     } catch (error) {
       this.fault = error instanceof Error ? error : new Error(String(error));
       return false;

@@ -15,7 +15,9 @@ import { MAX_SESSIONS } from '../flood/sessions.js';
 import { SPREAD_NOTES, SPREADS, type SpreadKind } from '../flood/spread.js';
 import { MAX_FRAME_BYTES } from '../flood/target.js';
 import { EXIT } from './exit.js';
+import { fileName } from './files.js';
 import { LiveSpeed, printFlood, stageText } from './flood-summary.js';
+import { Interrupt } from './interrupt.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { formatCount, wholeNumber } from './numbers.js';
@@ -82,8 +84,8 @@ thread, two runs with one seed are the same to the last eviction.
 
 The established sessions send a segment each way per second, and every verdict of theirs is looked at.
 
-Exit codes: 0 done, whatever became of the sessions; 1 failed; 2 wrong usage; 130 interrupted, the report covers what was
-sent until then.`;
+Exit codes: 0 done, whatever became of the sessions; 1 failed; 2 wrong usage; 130 interrupted (SIGINT) or 143 (SIGTERM),
+the report covers what was sent until then.`;
 
 function countOption(flags: string, what: string, least: number, most: number): Option {
   return new Option(flags, what).argParser(wholeNumber(least, most));
@@ -141,11 +143,9 @@ function kindCommand(kind: FloodKind): Command {
   for (const choice of choices) command.addOption(choiceOption(choice, kind));
   return command
     .addOption(
-      new Option('--write <file>', 'write the packets to a pcap capture instead, at --rate').conflicts([
-        'json',
-        'shards',
-        'maxConnections',
-      ]),
+      new Option('--write <file>', 'write the packets to a pcap capture instead, at --rate')
+        .argParser(fileName)
+        .conflicts(['json', 'shards', 'maxConnections', 'profile', 'top', 'clock']),
     )
     .option('--no-top', 'do not count heavy hitters')
     .option('--json', 'end with a JSON object instead of a summary')
@@ -187,7 +187,7 @@ function runOptions(kind: FloodKind, flags: FloodFlags): RunOptions {
 
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function flood(kind: FloodKind, flags: FloodFlags, command: Command): Promise<number> {
-  if (flags.established > flags.maxConnections) {
+  if (flags.write === undefined && flags.established > flags.maxConnections) {
     command.error(
       `error: option '--established' of ${flags.established} does not fit '--max-connections' of ${flags.maxConnections}`,
       { code: 'flowshard.established', exitCode: EXIT.USAGE },
@@ -201,9 +201,7 @@ async function floodEngine(options: RunOptions, flags: FloodFlags): Promise<numb
   const progress = new Progress(true);
   const speed = new LiveSpeed();
   const run = await FloodRun.open(options, stage => progress.draw(() => stageText(stage, options, speed)));
-  const interrupt = () => run.interrupt();
-  // Once: whoever asks again does not want to wait for the report.
-  process.once('SIGINT', interrupt);
+  const interrupt = new Interrupt(() => run.interrupt());
   createLogger(flags.logLevel).info(options, 'flood begins');
   try {
     const report = await run.run();
@@ -212,21 +210,17 @@ async function floodEngine(options: RunOptions, flags: FloodFlags): Promise<numb
     if (flags.json) writer.text(`${JSON.stringify(report)}\n`);
     else printFlood(writer, report);
     writer.flush();
-    return report.isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+    return interrupt.exitCode;
   } finally {
-    process.off('SIGINT', interrupt);
+    interrupt.end();
     progress.erase();
   }
 }
 
 async function floodCapture(options: RunOptions, path: string): Promise<number> {
-  let isInterrupted = false;
-  const interrupt = () => {
-    isInterrupted = true;
-  };
-  process.once('SIGINT', interrupt);
+  const interrupt = new Interrupt();
   try {
-    const written = await writeFlood(options, path, () => isInterrupted);
+    const written = await writeFlood(options, path, () => interrupt.isThere);
     // A capture on standard output is not to be mixed with words.
     if (path !== '-') {
       const writer = new LineWriter();
@@ -234,7 +228,7 @@ async function floodCapture(options: RunOptions, path: string): Promise<number> 
       writer.flush();
     }
   } finally {
-    process.off('SIGINT', interrupt);
+    interrupt.end();
   }
-  return isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+  return interrupt.exitCode;
 }

@@ -24,14 +24,15 @@ export function readFlowRules(path: string, capture: string): FlowRules {
  * pipe can be read only once, so its ports have numbers only.
  */
 function interfaceNames(capture: string): string[] {
-  if (!statSync(capture, { throwIfNoEntry: false })?.isFile()) return [];
-  const reader = CaptureReader.open(capture);
+  let reader: CaptureReader | undefined;
   try {
+    if (capture === '-' || !statSync(capture).isFile()) return [];
+    reader = CaptureReader.open(capture);
     reader.next();
   } catch {
     // What is wrong with the capture is said when its packets are tracked.
   }
-  const names = reader.interfaces.map(({ name }) => name ?? '');
-  reader.close();
-  return names;
+  const names = reader?.interfaces.map(({ name }) => name ?? '');
+  reader?.close();
+  return names ?? [];
 }

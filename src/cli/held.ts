@@ -6,10 +6,11 @@
  * until so many packets wait that the fragment is given up. A fragment that has not come back has the reason
  * `fragment-held` in the end.
  *
- * Imports verdicts, engine/packet, fragment/. Imported by feed and replay.
+ * Imports under-way, verdicts, engine/packet, fragment/. Imported by feed and replay.
  */
 import { PACKET, PACKET_WORDS } from '../engine/packet.js';
 import { DATAGRAM_TIMEOUT_MS } from '../fragment/datagrams.js';
+import { UnderWay } from './under-way.js';
 import { isHeld, type VerdictSink } from './verdicts.js';
 
 /** Packets that may wait: 40 MB of memory. */
@@ -34,9 +35,8 @@ function createWindow(packets: number): Window {
 
 export class HeldVerdicts implements VerdictSink {
   readonly #sink: VerdictSink;
-  /** Capture times of the packets under way, as a ring of a power of two. */
-  readonly #captured: Float64Array;
-  #pushed = 0;
+  /** Capture times. */
+  readonly #captured: UnderWay;
   #judged = 0;
   #window = createWindow(FIRST);
   /** Packets that wait: they are the last so many that were judged. */
@@ -45,15 +45,15 @@ export class HeldVerdicts implements VerdictSink {
   /** @param underWay packets that can be under way at once */
   constructor(sink: VerdictSink, underWay: number) {
     this.#sink = sink;
-    this.#captured = new Float64Array(2 ** Math.ceil(Math.log2(underWay)));
+    this.#captured = new UnderWay(underWay);
   }
 
   pushed(captureMs: number): void {
-    this.#captured[this.#pushed++ & (this.#captured.length - 1)] = captureMs;
+    this.#captured.push(captureMs);
   }
 
   verdict(words: Int32Array, at: number, shard: number): void {
-    const captureMs = this.#captured[this.#judged & (this.#captured.length - 1)];
+    const captureMs = this.#captured.take();
     if (this.#waiting === 0 && !isHeld(words, at)) {
       this.#judged++;
       this.#sink.pushed(captureMs);

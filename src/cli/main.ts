@@ -25,7 +25,7 @@ function version(): string {
 }
 
 function createProgram(): Command {
-  const program = new Command('flowshard')
+  const program: Command = new Command('flowshard')
     .description('Userspace connection tracker with Open vSwitch semantics, sharded over all processors.')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print what there is to say about a command')
@@ -46,12 +46,30 @@ function createProgram(): Command {
       outputError: () => undefined,
       writeErr: () => undefined,
     })
-    .configureHelp({ showGlobalOptions: true });
+    // Those of the program only: what bench can be told does not count for the commands under it.
+    .configureHelp({
+      showGlobalOptions: true,
+      visibleGlobalOptions: of => (of === program ? [] : [...program.options]),
+    });
   for (const command of COMMANDS) {
-    program.addCommand(command.copyInheritedSettings(program));
-    for (const part of command.commands) part.copyInheritedSettings(command);
+    program.addCommand(command);
+    inheritSettings(command, program);
   }
   return program;
+}
+
+/** How errors and help are printed is the same for a command and all commands under it. */
+function inheritSettings(command: Command, from: Command): void {
+  command.copyInheritedSettings(from);
+  for (const part of command.commands) inheritSettings(part, command);
+}
+
+/** What is wrong where commander prints the help although nobody has asked for it, or for that of an unknown command. */
+function lackOfCommand(): string {
+  const [, name] = program.args.slice(program.args.indexOf('help'));
+  return program.args.includes('help') && name !== undefined
+    ? `unknown command '${name}'`
+    : "expected a command, see 'flowshard --help'";
 }
 
 /** @returns the exit code. */
@@ -59,8 +77,7 @@ function exitCodeOf(error: unknown, debug: boolean): number {
   if (isOutputClosed(error)) return EXIT.OK;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.OK;
-    const isBare = error.code === 'commander.help';
-    reportError(isBare ? "expected a command, see 'flowshard --help'" : error.message.replace(/^error: /, ''), debug);
+    reportError(error.code === 'commander.help' ? lackOfCommand() : error.message.replace(/^error: /, ''), debug);
     return EXIT.USAGE;
   }
   reportError(error, debug);

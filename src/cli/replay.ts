@@ -25,9 +25,11 @@ import { ARENA_BYTES } from './arena.js';
 import { CaptureClock, CLOCKS, type ClockKind } from './capture-clock.js';
 import { EXIT } from './exit.js';
 import { Feed } from './feed.js';
+import { fileName, refuseOverwriting } from './files.js';
 import { readFlowRules } from './flow-rules.js';
 import { FrameWriter } from './frame-writer.js';
 import { HeldVerdicts } from './held.js';
+import { Interrupt } from './interrupt.js';
 import { LineWriter } from './line-writer.js';
 import { createLogger, type LogLevel } from './logger.js';
 import { wholeNumber } from './numbers.js';
@@ -70,29 +72,32 @@ interface ReplayFlags extends ZoneFlags {
 }
 
 const NOTES = `
-Without --states, --json or --dump a summary is printed. With --dump the table comes after the packets, one line per
-connection, sorted. In the objects of --json, time is in seconds since 1970, label in hexadecimals, tuple the original
-direction of the packet's connection or null.
+Without --states, --json, --dump or --write - a summary is printed. With --dump the table comes after the packets, one
+line per connection, sorted. In the objects of --json, n is the number of the packet, from 1, time is in seconds since
+1970, label in hexadecimals, tuple the original direction of the packet's connection or null.
 
-Exit codes: 0 done; 1 the capture cannot be read or ends at a fault, everything before it was tracked and printed;
-2 wrong usage; 130 interrupted, everything up to there was tracked and printed.`;
+Exit codes: 0 done; 1 the capture cannot be read or written, or ends at a fault, everything before it was tracked and
+printed; 2 wrong usage; 130 interrupted (SIGINT) or 143 (SIGTERM), everything up to there was tracked and printed.`;
 
 export const replayCommand = new Command('replay')
   .summary('track the packets of a capture')
   .description('Tracks the packets of a pcap or pcapng capture as Open vSwitch does with ct(commit).')
-  .argument('<file>', 'capture to read; - for standard input, as in: tcpdump -w - | flowshard replay -')
+  .argument('<file>', 'capture to read; - for standard input, as in: tcpdump -w - | flowshard replay -', fileName)
   .addOption(new Option('--states', 'one line per packet with its ct_state, as in: 1: new|trk').conflicts('json'))
   .option('--json', 'one JSON object per packet')
   .option('--dump', 'the connections at the end, as ovs-appctl dpctl/dump-conntrack prints them')
   .option('-m, --more', 'with --dump: state, window scale and flags of both TCP peers')
   .option('-s, --statistics', 'with --dump: seconds until each connection ends')
   .addOption(
-    new Option('--flows <file>', 'flow rules to run instead of ct(commit), in the syntax of ovs-ofctl').conflicts([
-      'zone',
-      'commit',
-    ]),
+    new Option('--flows <file>', 'flow rules to run instead of ct(commit), in the syntax of ovs-ofctl')
+      .argParser(fileName)
+      .conflicts(['zone', 'commit']),
   )
-  .option('--write <file>', 'the frames as they leave, as a pcap capture')
+  .option(
+    '--write <file>',
+    'the frames as they leave, as a pcap capture; - for standard output, and nothing else there',
+    fileName,
+  )
   .option('--shards <n>', 'shard workers (default: processors less one)', wholeNumber(1, MAX_SHARDS))
   .addOption(
     new Option('--clock <clock>', 'time of the packets: as captured, as replayed, or always the same')
@@ -112,16 +117,25 @@ export const replayCommand = new Command('replay')
   .addHelpText('after', NOTES)
   .action(async (file: string, _flags: unknown, command: Command) => {
     const flags: ReplayFlags = command.optsWithGlobals();
-    if (flags.dump === undefined && (flags.more || flags.statistics)) {
-      const option = flags.more ? '-m, --more' : '-s, --statistics';
-      command.error(`error: option '${option}' needs --dump`, { code: 'flowshard.needsDump', exitCode: EXIT.USAGE });
-    }
+    const wrong = wrongUsage(flags);
+    if (wrong !== undefined) command.error(`error: ${wrong}`, { code: 'flowshard.replay', exitCode: EXIT.USAGE });
     process.exitCode = await replay(file, flags);
   });
 addZoneOptions(replayCommand);
 
+/** What is wrong with options that are right one by one. */
+function wrongUsage({ states, json, dump, more, statistics, write }: ReplayFlags): string | undefined {
+  if (dump === undefined && more) return "option '-m, --more' needs --dump";
+  if (dump === undefined && statistics) return "option '-s, --statistics' needs --dump";
+  if (write !== '-') return undefined;
+  // A capture on standard output is not to be mixed with words.
+  const printing = Object.entries({ states, json, dump }).find(([, isOn]) => isOn);
+  return printing === undefined ? undefined : `option '--write -' cannot be used with option '--${printing[0]}'`;
+}
+
 /** Runs the command. @returns the exit code. @throws Error with a one-line message; OutputClosed */
 async function replay(file: string, flags: ReplayFlags): Promise<number> {
+  if (flags.write !== undefined) refuseOverwriting(flags.write, file, flags.flows);
   const flows = flags.flows === undefined ? undefined : readFlowRules(flags.flows, file);
   const log = createLogger(flags.logLevel);
   const reader = CaptureReader.open(file, { polled: true, ...(usesArena(flags) ? { chunkBytes: HEAD_BYTES } : {}) });
@@ -196,7 +210,6 @@ class Replay {
   readonly #feed: Feed;
   readonly #progress: Progress;
   readonly #frames: FrameWriter | undefined;
-  #isInterrupted = false;
 
   constructor(file: string, flags: ReplayFlags, reader: CaptureReader, engine: Engine) {
     this.#file = oneLine(file);
@@ -227,23 +240,19 @@ class Replay {
 
   async run(): Promise<number> {
     const startedMs = performance.now();
-    const interrupt = () => {
-      this.#isInterrupted = true;
-      this.#feed.stop();
-    };
-    // Once: whoever asks again does not want to wait for the report.
-    process.once('SIGINT', interrupt);
+    const interrupt = new Interrupt(() => this.#feed.stop());
     try {
       await this.#feed.run();
     } finally {
-      process.off('SIGINT', interrupt);
+      interrupt.end();
       this.#progress.erase();
     }
     this.#frames?.close();
-    this.#report(performance.now() - startedMs);
+    this.#report(performance.now() - startedMs, interrupt.isThere);
     this.#writer.flush();
-    if (this.#feed.fault !== undefined) throw this.#feed.fault;
-    return this.#isInterrupted ? EXIT.INTERRUPTED : EXIT.OK;
+    const fault = this.#feed.fault ?? this.#frames?.fault;
+    if (fault !== undefined) throw fault;
+    return interrupt.exitCode;
   }
 
   #sink(): VerdictSink {
@@ -253,18 +262,18 @@ class Replay {
     return dump ? NO_SINK : this.#tally;
   }
 
-  #report(tookMs: number): void {
-    const { states, json, dump, more = false, statistics } = this.#flags;
+  #report(tookMs: number, isInterrupted: boolean): void {
+    const { states, json, dump, more = false, statistics, write } = this.#flags;
     const { tracker } = this.#engine;
     const { nowMs } = this.#clock;
     if (dump) {
       printTable(this.#writer, tracker, nowMs, { more, ...(statistics ? { statisticsAtMs: nowMs } : {}) });
     }
-    if (states || json || dump) return;
+    if (states || json || dump || write === '-') return;
     const { created, replaced } = this.#engine.counters().events;
     printSummary(this.#writer, this.#feed, this.#tally, {
       file: this.#file,
-      isInterrupted: this.#isInterrupted,
+      isInterrupted,
       tookMs,
       created,
       replaced,

@@ -2,7 +2,7 @@
  * What becomes of verdicts, packet by packet and in the order of the capture: a line of text, an object of JSON, or
  * nothing.
  *
- * Imports line-writer, control/, engine/, track/, wire/. Imported by feed, summary and replay.
+ * Imports line-writer, under-way, control/, engine/, track/, wire/. Imported by feed, summary and replay.
  */
 import { formatIpv4, formatIpv6 } from '../control/address.js';
 import { protocolName } from '../control/format.js';
@@ -12,6 +12,7 @@ import { REASON, reasonName } from '../reason.js';
 import { formatCtState } from '../track/state.js';
 import { FAMILY_IPV6, IPPROTO, PROTOCOL_MASK } from '../wire/facts.js';
 import type { LineWriter } from './line-writer.js';
+import { UnderWay } from './under-way.js';
 
 /** Where the packet loop leaves its packets. Called for every packet: implementations allocate as little as they can. */
 export interface VerdictSink {
@@ -70,23 +71,22 @@ export class StateLines implements VerdictSink {
  */
 export class JsonLines implements VerdictSink {
   readonly #writer: LineWriter;
-  /** Capture times of the packets under way, as a ring: a power of two of them. */
-  readonly #times: Float64Array;
-  #pushed = 0;
+  /** Capture times. */
+  readonly #times: UnderWay;
   #number = 0;
 
   /** @param underWay packets that can be under way at once */
   constructor(writer: LineWriter, underWay: number) {
     this.#writer = writer;
-    this.#times = new Float64Array(2 ** Math.ceil(Math.log2(underWay)));
+    this.#times = new UnderWay(underWay);
   }
 
   pushed(captureMs: number): void {
-    this.#times[this.#pushed++ & (this.#times.length - 1)] = captureMs;
+    this.#times.push(captureMs);
   }
 
   verdict(words: Int32Array, at: number, shard: number): void {
-    const time = formatSeconds(this.#times[this.#number & (this.#times.length - 1)]);
+    const time = formatSeconds(this.#times.take());
     const state = isHeld(words, at) ? HELD_STATE : formatCtState(words[at + PACKET.STATE]);
     const reason = reasonName(words[at + PACKET.REASON]);
     this.#number++;

@@ -32,13 +32,14 @@ export interface CaptureWriterOptions {
 /** One capture being written. Nothing may be relied on to be in the file before close(). */
 export class CaptureWriter {
   /** Path as it appears in messages. */
-  readonly #name: string;
+  readonly name: string;
   readonly #snapLength: number;
   /** Units of the fraction field in a second. */
   readonly #unitsPerSecond: number;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   readonly #view = new DataView(this.#buffer.buffer);
   #used = 0;
+  #packets = 0;
   /** -1 once closed. */
   #fd: number;
 
@@ -50,7 +51,7 @@ export class CaptureWriter {
     if (!Number.isInteger(snapLength) || snapLength < 1 || snapLength > DEFAULT_SNAP_LENGTH) {
       throw new RangeError(`snapLength must be an integer from 1 to ${DEFAULT_SNAP_LENGTH}, not ${snapLength}`);
     }
-    this.#name = path === '-' ? 'standard output' : oneLine(path);
+    this.name = path === '-' ? 'standard output' : oneLine(path);
     this.#snapLength = snapLength;
     this.#unitsPerSecond = nanoseconds ? 1e9 : 1e6;
     this.#fd = path === '-' ? STANDARD_OUTPUT : this.#openFile(path);
@@ -68,13 +69,14 @@ export class CaptureWriter {
   /**
    * Adds the frame `bytes[start, end)`, cut to the snap length, captured `timeMs` milliseconds after the epoch, which
    * is rounded to the nearest unit. `originalLength` is its length in bytes on the wire. Allocates one view.
-   * @throws RangeError for a time before 1970 or after 2106, or an original length above 32 bits; nothing is written
+   * @throws RangeError for a time before 1970 or after 2106, or an original length above 32 bits; nothing is written, and
+   *     the message is one line that names the path and the packet, counted from 1
    * @throws Error when writing fails; the capture is then incomplete
    */
   write(timeMs: number, bytes: Uint8Array, start: number, end: number, originalLength: number): void {
-    if (this.#fd < 0) throw new Error(`${this.#name}: the capture is closed`);
+    if (this.#fd < 0) throw new Error(`${this.name}: the capture is closed`);
     if (!Number.isInteger(originalLength) || originalLength < 0 || originalLength > LARGEST_WORD) {
-      throw new RangeError(`the original length of a packet must be a 32-bit number, not ${originalLength}`);
+      throw this.#refusal('original length', 'a 32-bit number', `${originalLength}`);
     }
     let seconds = Math.floor(timeMs / 1000);
     let fraction = Math.round(((timeMs - seconds * 1000) * this.#unitsPerSecond) / 1000);
@@ -84,8 +86,9 @@ export class CaptureWriter {
     }
     // Negated so that NaN does not pass.
     if (!(seconds >= 0 && seconds <= LARGEST_WORD)) {
-      throw new RangeError(`the time of a packet must be from 1970 to 2106, not ${timeMs} ms`);
+      throw this.#refusal('time', 'from 1970 to 2106', `${timeMs} ms since 1970`);
     }
+    this.#packets++;
     const captured = Math.min(end - start, this.#snapLength);
     if (this.#used + RECORD_HEADER_BYTES + captured > BUFFER_BYTES) this.#flush();
     this.#putWord(seconds);
@@ -106,11 +109,16 @@ export class CaptureWriter {
     }
   }
 
+  /** The error for the packet that is to be written. */
+  #refusal(what: string, allowed: string, found: string): RangeError {
+    return new RangeError(`${this.name}: the ${what} of packet ${this.#packets + 1} must be ${allowed}, not ${found}`);
+  }
+
   #openFile(path: string): number {
     try {
       return openSync(path, 'w');
     } catch (error) {
-      throw new Error(`${this.#name}: cannot create: ${systemReason(error)}`);
+      throw new Error(`${this.name}: cannot create: ${systemReason(error)}`);
     }
   }
 
@@ -152,7 +160,7 @@ export class CaptureWriter {
     try {
       writeAll(this.#fd, bytes, start, end);
     } catch (error) {
-      throw new Error(`${this.#name}: cannot write: ${systemReason(error)}`, { cause: error });
+      throw new Error(`${this.name}: cannot write: ${systemReason(error)}`, { cause: error });
     }
   }
 }

@@ -60,9 +60,9 @@ function shown(output: string): string[] {
 }
 
 const SCRIPT = '/usr/bin/script';
-const hasTerminal = spawnSync(SCRIPT, ['--version']).status === 0;
+const noTerminal = spawnSync(SCRIPT, ['--version']).error ? 'script(1) is not available' : false;
 
-test('live progress on a terminal of 80 columns: all that is promised', { skip: !hasTerminal }, async () => {
+test('live progress on a terminal of 80 columns: all that is promised', { skip: noTerminal }, async () => {
   const flood = `${process.execPath} ${MAIN} flood syn --seconds 3 --rate 20000 --established 100 --max-connections 5000`;
   const child = spawn(SCRIPT, ['-qec', `stty cols 80; ${flood} --json`, '/dev/null']);
   let output = '';
@@ -149,7 +149,12 @@ const WRONG: readonly (readonly [args: readonly string[], message: string])[] = 
     ['syn', '--established', '11', '--max-connections', '10'],
     "option '--established' of 11 does not fit '--max-connections' of 10",
   ],
-  [['syn', '--write', 'x', '--json'], "option '--write <file>' cannot be used with option '--json'"],
+  ...[['--json'], ['--no-top'], ['--profile <profile>', 'ovs'], ['--clock <clock>', 'virtual']].map(
+    ([option, ...value]): [string[], string] => [
+      ['syn', '--write', 'x', option.split(' ')[0], ...value],
+      `option '--write <file>' cannot be used with option '${option}'`,
+    ],
+  ),
   [['collide', '--sources', 'zipf'], "unknown option '--sources'"],
   [['ftp-expect', '--size', '100'], "unknown option '--size'"],
   [['syn', '--zones', '2'], "unknown option '--zones'"],
@@ -162,6 +167,13 @@ for (const [args, message] of WRONG) {
     assert.deepEqual([code, stdout, stderr], [2, '', `flowshard: ${message}\n`]);
   });
 }
+
+test('--write has no table that sessions must fit into', async () => {
+  const args = ['flood', 'syn', '--write', '-', '--established', '200001', '--packets', '1', '--seconds', '1'];
+  const child = start([...args, '--ipv6']);
+  child.stdout.resume();
+  assert.deepEqual(await once(child, 'close'), [0, null]);
+});
 
 test('a capture that cannot be created is said on one line', async () => {
   const { code, stderr } = await run(['flood', 'syn', '--write', '/nonexistent/x.pcap']);
@@ -187,25 +199,30 @@ test('a reader that goes away ends it quietly', async () => {
   assert.deepEqual([code, stderr], [0, '']);
 });
 
-test('an interrupt ends it with the report', async () => {
-  const child = start([
-    'flood',
-    'syn',
-    '--seconds',
-    '50',
-    '--max-connections',
-    '5000',
-    '--json',
-    '--log-level',
-    'info',
-  ]);
-  let stdout = '';
-  child.stdout.on('data', text => {
-    stdout += text;
+for (const [signal, exitCode] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal} ends it with the report`, async () => {
+    const child = start([
+      'flood',
+      'syn',
+      '--seconds',
+      '50',
+      '--max-connections',
+      '5000',
+      '--json',
+      '--log-level',
+      'info',
+    ]);
+    let stdout = '';
+    child.stdout.on('data', text => {
+      stdout += text;
+    });
+    child.stderr.once('data', () => child.kill(signal));
+    const [code] = await once(child, 'close');
+    assert.equal(code, exitCode);
+    const report: FloodReport = JSON.parse(stdout);
+    assert.ok(report.isInterrupted && report.tookSeconds < 45);
   });
-  child.stderr.once('data', () => child.kill('SIGINT'));
-  const [code] = await once(child, 'close');
-  assert.equal(code, 130);
-  const report: FloodReport = JSON.parse(stdout);
-  assert.ok(report.isInterrupted && report.tookSeconds < 45);
-});
+}

@@ -3,14 +3,26 @@
  * of shards. What the rules must do to a packet is compared with Open vSwitch in test/conformance.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { CaptureReader } from '../../src/pcap/reader.js';
 import { enhancedPacket, interfaceBlock, option, sectionHeader } from '../pcap/build.js';
 import { frame, ipv4, udp } from '../support/frames.js';
-import { goldenPath, run } from './program.js';
+import { goldenPath, MAIN, run } from './program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'flowshard-flows-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -101,4 +113,140 @@ test('a rule that is wrong, rules that are not there, and words that exclude eac
     assert.equal(outcome.code, code, args.join(' '));
     assert.match(outcome.stderr, message);
   }
+});
+
+test('--write does not overwrite what is read, whatever it is called', async () => {
+  const golden = goldenPath('ping.pcap');
+  const capture = join(folder, 'read.pcap');
+  copyFileSync(golden, capture);
+  const rules = file('read.flows', RULES);
+  const [link, hardLink] = [join(folder, 'link.pcap'), join(folder, 'hard-link.pcap')];
+  symlinkSync(capture, link);
+  linkSync(capture, hardLink);
+  const cases = [
+    [capture, capture, 'the capture'],
+    [capture, link, 'the capture'],
+    [link, hardLink, 'the capture'],
+    [capture, rules, 'the flow rules'],
+  ];
+  for (const [read, written, what] of cases) {
+    const outcome = await run(['replay', read, '--flows', rules, '--write', written]);
+    assert.deepEqual(outcome, { code: 1, stdout: '', stderr: `flowshard: ${written}: would overwrite ${what}\n` });
+  }
+  assert.deepEqual(readFileSync(capture), readFileSync(golden));
+  assert.equal(readFileSync(rules, 'utf8'), RULES);
+});
+
+test('--write does not overwrite what is read by way of standard input and output', async () => {
+  const capture = join(folder, 'piped.pcap');
+  copyFileSync(goldenPath('ping.pcap'), capture);
+  const cases = [
+    ['"$1" "$2" replay - --write "$3" < "$3"', capture],
+    ['"$1" "$2" replay "$3" --write - >> "$3"', 'standard output'],
+  ];
+  for (const [command, name] of cases) {
+    const child = spawn('sh', ['-c', command, 'sh', process.execPath, MAIN, capture]);
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', text => {
+      stderr += text;
+    });
+    const [code] = await once(child, 'close');
+    assert.deepEqual([code, stderr], [1, `flowshard: ${name}: would overwrite the capture\n`]);
+  }
+  assert.deepEqual(readFileSync(capture), readFileSync(goldenPath('ping.pcap')));
+});
+
+test('--write -: standard output is the capture and nothing else', async () => {
+  const out = join(folder, 'file.pcap');
+  assert.equal((await run(['replay', goldenPath('ping.pcap'), '--write', out])).code, 0);
+  const command = '"$1" "$2" replay "$3" --write - > "$4"';
+  const piped = join(folder, 'piped-out.pcap');
+  const child = spawn('sh', ['-c', command, 'sh', process.execPath, MAIN, goldenPath('ping.pcap'), piped]);
+  assert.deepEqual(await once(child, 'close'), [0, null]);
+  assert.deepEqual(readFileSync(piped), readFileSync(out));
+});
+
+/** A capture whose packets come in by interfaces of these link types, at these seconds. */
+function pcapng(name: string, packets: readonly (readonly [linkType: number, seconds: number])[]): string {
+  const blocks = packets.flatMap(([linkType, seconds], interfaceId) => [
+    interfaceBlock('little', linkType),
+    enhancedPacket('little', {
+      interfaceId,
+      ticks: BigInt(seconds) * 1_000_000n,
+      frame: Buffer.from(frame(ipv4({}, udp()))),
+    }),
+  ]);
+  const path = join(folder, name);
+  writeFileSync(path, Buffer.concat([sectionHeader('little'), ...blocks]));
+  return path;
+}
+
+function packetsIn(path: string): number {
+  const reader = CaptureReader.open(path);
+  while (reader.next());
+  reader.close();
+  return reader.packetNumber;
+}
+
+test('--write of two link types ends in front of the second, and all that came before it is there', async () => {
+  const out = join(folder, 'one-type.pcap');
+  const capture = pcapng('two-types.pcapng', [
+    [1, 1],
+    [1, 2],
+    [276, 3],
+    [1, 4],
+  ]);
+  const { code, stdout, stderr } = await run(['replay', capture, '--states', '--write', out]);
+  assert.deepEqual([code, stdout], [1, '1: new|trk\n2: new|trk\n']);
+  assert.equal(stderr, `flowshard: ${out}: cannot hold packets of two link types\n`);
+  assert.equal(packetsIn(out), 2);
+  assert.match((await run(['replay', capture, '--write', out])).stdout, /packets {5}2, .*packets per second\n$/s);
+});
+
+test('--write of a time that a pcap cannot say ends there, and all that came before it is there', async () => {
+  const out = join(folder, 'until-2106.pcap');
+  const capture = pcapng('after-2106.pcapng', [
+    [1, 1],
+    [1, 4_294_967_296],
+  ]);
+  const { code, stdout, stderr } = await run(['replay', capture, '--states', '--dump', '--write', out]);
+  assert.equal(code, 1);
+  assert.match(stdout, /^1: new\|trk\n2: new\|trk\nudp,orig=.*\n$/);
+  const problem = 'the time of packet 2 must be from 1970 to 2106, not 4294967296000 ms since 1970';
+  assert.equal(stderr, `flowshard: ${out}: ${problem}\n`);
+  assert.equal(packetsIn(out), 1);
+});
+
+test('--write to a full disk: states and table are printed', {
+  skip: existsSync('/dev/full') ? false : 'there is no /dev/full',
+}, async () => {
+  const args = ['replay', goldenPath('ping.pcap'), '--states', '--dump'];
+  const { code, stdout, stderr } = await run([...args, '--write', '/dev/full']);
+  assert.deepEqual([code, stdout], [1, (await run(args)).stdout]);
+  assert.equal(stderr, 'flowshard: /dev/full: cannot write: no space left on device\n');
+});
+
+test('with --flows, - is standard input although a file is called so', async () => {
+  const inside = join(folder, 'inside');
+  mkdirSync(inside);
+  writeFileSync(join(inside, '-'), 'not a capture');
+  const command = 'cd "$1" && exec "$2" "$3" replay - --flows "$4" --states < "$5"';
+  const args = [inside, process.execPath, MAIN, file('any.flows', 'ip,actions=ct(commit)'), goldenPath('ping.pcap')];
+  const child = spawn('sh', ['-c', command, 'sh', ...args]);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', text => {
+      output += text;
+    });
+  }
+  const [code] = await once(child, 'close');
+  assert.equal(code, 0, output);
+  assert.match(output, /^1: /);
+});
+
+test('with --flows, a capture that cannot be opened is said as without', async () => {
+  const loop = join(folder, 'loop.pcap');
+  symlinkSync('loop.pcap', loop);
+  const { code, stderr } = await run(['replay', loop, '--flows', file('any.flows', 'ip,actions=ct(commit)')]);
+  assert.deepEqual([code, stderr], [1, `flowshard: ${loop}: cannot open: too many symbolic links encountered\n`]);
 });

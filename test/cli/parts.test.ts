@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { CaptureClock } from '../../src/cli/capture-clock.js';
 import { formatCount, formatDuration, formatShare } from '../../src/cli/numbers.js';
 import { formatBytes, progressLine } from '../../src/cli/progress.js';
+import { UnderWay } from '../../src/cli/under-way.js';
 
 /** A time of today, which a double does not hold to the microsecond. */
 const START_MS = 1_795_475_179_805.833;
@@ -34,6 +35,20 @@ test('frozen and wall clock', () => {
   const before = Date.now();
   wall.advance(0);
   assert.ok(wall.nowMs >= before && wall.nowMs <= Date.now());
+});
+
+test('packets under way: numbers come out as they went in, as many at once as was said', () => {
+  for (const most of [1, 3, 4]) {
+    const underWay = new UnderWay(most);
+    for (let first = 0; first < 10 * most; first += most) {
+      const numbers = Array.from({ length: most }, (_, index) => first + index);
+      for (const number of numbers) underWay.push(number);
+      assert.deepEqual(
+        numbers.map(() => underWay.take()),
+        numbers,
+      );
+    }
+  }
 });
 
 test('numbers for people', () => {

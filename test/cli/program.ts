@@ -11,7 +11,7 @@ export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.u
 /** From dist/test/cli/. */
 const GOLDEN = new URL('../../../test/golden/', import.meta.url);
 
-/** Against a program that never ends; far beyond what any of these takes on a busy machine. */
+/** Against a program that never ends, not even when it is asked to; far beyond what any of these takes on a busy machine. */
 const LIMIT_MS = 60_000;
 
 export interface Outcome {
@@ -21,7 +21,7 @@ export interface Outcome {
 }
 
 export function start(args: readonly string[]): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [MAIN, ...args], { timeout: LIMIT_MS });
+  return spawn(process.execPath, [MAIN, ...args], { timeout: LIMIT_MS, killSignal: 'SIGKILL' });
 }
 
 /** Runs the program to its end. */

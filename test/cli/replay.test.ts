@@ -1,8 +1,8 @@
 /** `flowshard replay` beyond the golden captures: its options, its output, pipes, and how it ends. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { CaptureWriter } from '../../src/pcap/writer.js';
 import { scratch } from '../pcap/build.js';
@@ -23,6 +23,7 @@ import {
 const { file, path } = scratch();
 const HTTP = goldenPath('http-ipv4.pcap');
 const HTTP_STATES = goldenText('http-ipv4.states');
+const noFifo = spawnSync('mkfifo', ['--version']).error ? 'mkfifo is not available' : false;
 
 /** Runs with --json and gives the objects, after checking that all went well. */
 async function jsonOf(capture: string, ...options: string[]): Promise<PacketLine[]> {
@@ -201,29 +202,34 @@ describe('pipes', { concurrency: 2 }, () => {
     assert.deepEqual(outcome, { code: 0, stdout: HTTP_STATES, stderr: '' });
   });
 
-  test('standard input, slowly: verdicts come before the next packets do, and an interrupt is heeded', async () => {
-    const child = start(['replay', '-', '--states', '--dump']);
-    const contents = readFileSync(HTTP);
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', text => {
-      stdout += text;
+  for (const [signal, exitCode] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    test(`standard input, slowly: verdicts come before the next packets do, and ${signal} is heeded`, async () => {
+      const child = start(['replay', '-', '--states', '--dump']);
+      const contents = readFileSync(HTTP);
+      let stdout = '';
+      child.stdout.setEncoding('utf8').on('data', text => {
+        stdout += text;
+      });
+      const arrival = async (text: string) => {
+        while (!stdout.endsWith(text)) await once(child.stdout, 'data');
+      };
+      // Packets 1 and 2 have 42 bytes each behind a header of 16, packet 3 has 74.
+      child.stdin.write(contents.subarray(0, 24 + 58 + 58));
+      await arrival('2: inv|trk\n');
+      child.stdin.write(contents.subarray(140, 200));
+      child.stdin.write(contents.subarray(200, 230));
+      await arrival('3: new|trk\n');
+      child.kill(signal);
+      const [code] = await once(child, 'close');
+      assert.equal(code, exitCode);
+      assert.match(stdout, /^1: inv\|trk\n2: inv\|trk\n3: new\|trk\ntcp,orig=.*state=SYN_SENT\)\n$/);
     });
-    const arrival = async (text: string) => {
-      while (!stdout.endsWith(text)) await once(child.stdout, 'data');
-    };
-    // Packets 1 and 2 have 42 bytes each behind a header of 16, packet 3 has 74.
-    child.stdin.write(contents.subarray(0, 24 + 58 + 58));
-    await arrival('2: inv|trk\n');
-    child.stdin.write(contents.subarray(140, 200));
-    child.stdin.write(contents.subarray(200, 230));
-    await arrival('3: new|trk\n');
-    child.kill('SIGINT');
-    const [code] = await once(child, 'close');
-    assert.equal(code, 130);
-    assert.match(stdout, /^1: inv\|trk\n2: inv\|trk\n3: new\|trk\ntcp,orig=.*state=SYN_SENT\)\n$/);
-  });
+  }
 
-  test('a FIFO', { skip: process.platform === 'win32' }, async () => {
+  test('a FIFO', { skip: noFifo }, async () => {
     const command = 'mkfifo "$1" && { cat "$2" > "$1" & } && "$3" "$4" replay "$1" --states && wait';
     const child = spawn('sh', ['-c', command, 'sh', path('fifo'), HTTP, process.execPath, MAIN]);
     let stdout = '';
@@ -247,7 +253,7 @@ describe('pipes', { concurrency: 2 }, () => {
     });
   }
 
-  test('standard output full', { skip: !isThere('/dev/full') }, async () => {
+  test('standard output full', { skip: existsSync('/dev/full') ? false : 'there is no /dev/full' }, async () => {
     const child = spawn('sh', ['-c', '"$1" "$2" replay "$3" > /dev/full', 'sh', process.execPath, MAIN, HTTP]);
     let stderr = '';
     child.stderr.on('data', text => {
@@ -257,7 +263,3 @@ describe('pipes', { concurrency: 2 }, () => {
     assert.equal(stderr, 'flowshard: standard output: cannot write: no space left on device\n');
   });
 });
-
-function isThere(name: string): boolean {
-  return statSync(name, { throwIfNoEntry: false }) !== undefined;
-}

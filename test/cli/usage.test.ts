@@ -1,6 +1,6 @@
 /** Help, wrong usage and captures that cannot be read: the exit code, and one line that says what is wrong with what. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { devNull } from 'node:os';
 import { dirname } from 'node:path';
 import { describe, test } from 'node:test';
@@ -11,6 +11,8 @@ const { file, path } = scratch();
 const CAPTURE = goldenPath('ping.pcap');
 const EMPTY = file('empty.pcap', new Uint8Array());
 const TEXT = file('notes.txt', Buffer.from('not a capture\n'));
+const TEXT_LINK = path('link.txt');
+symlinkSync(TEXT, TEXT_LINK);
 const ODD_NAME = path('two\nlines.pcap');
 
 interface Case {
@@ -37,6 +39,56 @@ const CASES: readonly Case[] = [
     code: 2,
     line: "option '--states' cannot be used with option '--json'",
   },
+  ...['--states', '--json', '--dump'].map(option => ({
+    args: ['replay', 'a', option, '--write', '-'],
+    code: 2,
+    line: `option '--write -' cannot be used with option '${option}'`,
+  })),
+  { args: ['help', 'nope'], code: 2, line: "unknown command 'nope'" },
+  { args: ['flood', 'help', 'nope'], code: 2, line: "unknown command 'nope'" },
+  { args: ['flood'], code: 2, line: "expected a command, see 'flowshard --help'" },
+  {
+    args: ['replay', ''],
+    code: 2,
+    line: "command-argument value '' is invalid for argument 'file'. Expected is the name of a file.",
+  },
+  ...[
+    ['replay', 'a', '--write'],
+    ['replay', 'a', '--flows'],
+    ['flood', 'syn', '--write'],
+    ['bench', '--json'],
+    ['bench', '--html'],
+  ].map(args => ({
+    args: [...args, ''],
+    code: 2,
+    line: `option '${args.at(-1)} <file>' argument '' is invalid. Expected is the name of a file.`,
+  })),
+  ...[
+    ['x', './x'],
+    ['-', '-'],
+    [TEXT, TEXT_LINK],
+  ].map(([json, html]) => ({
+    args: ['bench', '--json', json, '--html', html],
+    code: 2,
+    line: "options '--json' and '--html' name the same file",
+  })),
+  { args: ['bench', 'ovs'], code: 2, line: "expected a command, see 'flowshard --help'" },
+  {
+    args: ['bench', 'ovs', 'benchmark', '0', '1', '1'],
+    code: 2,
+    line: "command-argument value '0' is invalid for argument 'n_threads'. Allowed are whole numbers from 1 to 256.",
+  },
+  { args: ['bench', 'ovs', 'benchmark', '1'], code: 2, line: "missing required argument 'n_pkts'" },
+  { args: ['bench', 'ovs', 'benchmrk'], code: 2, line: "unknown command 'benchmrk' (Did you mean benchmark?)" },
+  ...[
+    ['bench', '--json', 'x', 'ovs', 'benchmark'],
+    ['bench', 'ovs', '--json', 'x', 'benchmark'],
+    ['bench', 'ovs', 'benchmark', '--json', 'x'],
+  ].map(args => ({
+    args: [...args, '1', '1', '1'],
+    code: 2,
+    line: "option '--json <file>' cannot be used with 'ovs'",
+  })),
   { args: ['replay', 'a', '--shards'], code: 2, line: "option '--shards <n>' argument missing" },
   ...['0', '257', '-1', '1.5', '1e2', 'four', ''].map(value => badNumber('--shards', value, 1, 256)),
   badNumber('--zone', '65536', 0, 65535),
@@ -132,6 +184,19 @@ describe('help', { concurrency: 2 }, () => {
     for (const option of options) assert.ok(stdout.includes(`--${option}`), option);
   });
 
+  test('of bench: the numbers of connections', async () => {
+    const { stdout } = await run(['bench', '--help']);
+    assert.match(stdout.replace(/\s+/g, ' '), /numbers of connections \(default: 1000,.*; with --quick \d[\d,]*\)/);
+  });
+
+  test('of a command under bench: the options of the program, not those of bench', async () => {
+    const { code, stdout } = await run(['bench', 'ovs', 'benchmark', '--help']);
+    assert.equal(code, 0);
+    assert.match(stdout, /^Usage: flowshard bench ovs benchmark /);
+    assert.ok(stdout.includes('print what there is to say') && stdout.includes('--log-level'));
+    assert.ok(!stdout.includes('--connections'));
+  });
+
   test('the version is that of the package', async () => {
     assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
   });
@@ -161,6 +226,12 @@ describe('what the general options add', { concurrency: 2 }, () => {
   test('the program can be run by its path', () => {
     assert.ok(readFileSync(MAIN, 'utf8').startsWith('#!/usr/bin/env node\n'));
   });
+});
+
+test('a package is built before it is packed, also by npm pack --dry-run, and is for Linux', () => {
+  const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  assert.equal(manifest.scripts.prepack, 'npm run -s setup --no-dry-run && npm run -s build');
+  assert.deepEqual(manifest.os, ['linux']);
 });
 
 test('a table that is too large for its memory', async () => {

@@ -105,6 +105,12 @@ test('what cannot be written is refused and leaves the capture whole', () => {
     assert.throws(() => writer.write(0, frame, 0, 10, original), RangeError);
   }
   writer.write(0, frame, 0, 10, 10);
+  assert.throws(() => writer.write(-1, frame, 0, 10, 10), {
+    message: `${target}: the time of packet 2 must be from 1970 to 2106, not -1 ms since 1970`,
+  });
+  assert.throws(() => writer.write(0, frame, 0, 10, -1), {
+    message: `${target}: the original length of packet 2 must be a 32-bit number, not -1`,
+  });
   writer.close();
   assert.equal(readAll(target).packets.length, 1);
   assert.throws(() => writer.write(0, frame, 0, 10, 10), /refused\.pcap: the capture is closed$/);
