@@ -1,5 +1,5 @@
 /**
- * The workers of an engine: started as long tasks in a Piscina pool, watched, replaced when they die, and stopped.
+ * The workers of an engine: each a long task in a Piscina pool of one thread, watched, replaced when they die, and stopped.
  *
  * When a worker dies, the others are asked to stand still (park.ts), which takes them a batch; then the table is made whole
  * (recover.ts), another worker takes the place of the dead one, and all go on. Connections do not notice, but for packets
@@ -49,12 +49,17 @@ export interface Member {
   readonly salvage: () => { packets: number; fragments: number };
 }
 
+function createPool({ filename }: Member): Piscina {
+  return new Piscina({ minThreads: 1, maxThreads: 1, atomics: 'disabled', filename });
+}
+
 export class Crew {
   readonly #members: readonly Member[];
   /** The control side's own, for repairs. */
   readonly #tracker: Tracker;
   readonly #listener: WorkerDeathListener | undefined;
-  readonly #pool: Piscina;
+  /** A pool each: in one for all, a thread that dies while it starts would keep the others' from being replaced. */
+  readonly #pools: Map<Member, Piscina>;
   readonly #ends = new Map<Member, Promise<void>>();
   /** Those that have died and are still to be replaced, and why. */
   readonly #dead = new Map<Member, string>();
@@ -70,13 +75,7 @@ export class Crew {
     this.#tracker = tracker;
     this.#members = members;
     this.#listener = listener;
-    const { length } = members;
-    this.#pool = new Piscina({
-      minThreads: length,
-      maxThreads: length,
-      atomics: 'disabled',
-      filename: members[0].filename,
-    });
+    this.#pools = new Map(members.map(member => [member, createPool(member)]));
   }
 
   /** @throws Error when a worker has failed for good: the engine can then only be closed */
@@ -85,11 +84,11 @@ export class Crew {
   }
 
   start(): void {
-    for (const member of this.#members) this.#start(member);
+    for (const [member, pool] of this.#pools) this.#start(member, pool);
   }
 
-  #start(member: Member): void {
-    const run: Promise<void> = this.#pool.run(member.task, { filename: member.filename });
+  #start(member: Member, pool: Piscina): void {
+    const run: Promise<void> = pool.run(member.task, { filename: member.filename });
     const end = run.then(
       () => this.#onEnd(member, 'ended although nobody stopped it'),
       (error: unknown) => this.#onEnd(member, error instanceof Error ? error.message : String(error)),
@@ -158,7 +157,7 @@ export class Crew {
     this.#tracker.counts[EVENT.workerDeaths] += dead.size;
     Atomics.store(control, CONTROL.STOP, WISH.RUN); // publishes the repaired table
     Atomics.notify(control, CONTROL.STOP);
-    for (const member of dead.keys()) this.#start(member);
+    for (const member of dead.keys()) this.#replace(member);
     const tookMs = performance.now() - startedMs;
     [...dead].forEach(([{ name }, why], index) => {
       const { packets, fragments } = given[index];
@@ -171,6 +170,14 @@ export class Crew {
         fragmentsLost: fragments,
       });
     });
+  }
+
+  /** Another thread takes the place of the one in which a worker has died, in whatever state that is. */
+  #replace(member: Member): void {
+    void this.#pools.get(member)?.destroy();
+    const pool = createPool(member);
+    this.#pools.set(member, pool);
+    this.#start(member, pool);
   }
 
   /** Waits until all that live stand still. @throws Error when somebody goes on */
@@ -206,6 +213,6 @@ export class Crew {
     await Promise.race([Promise.all(this.#ends.values()), late]);
     clearInterval(waking);
     timeout.abort();
-    await this.#pool.destroy();
+    await Promise.all([...this.#pools.values()].map(pool => pool.destroy()));
   }
 }
