@@ -5,7 +5,7 @@
  * Rounds of all floods take turns, so that a disturbance hits all of them. Each flood has an engine of its own, filled
  * before.
  *
- * Imports statistics, engine/, flood/. Imported by floods.
+ * Imports statistics, engine/, flood/. Imported by flood-points.
  */
 import { PacketBatch } from '../src/engine/batch.js';
 import { LocalEngine } from '../src/engine/local.js';

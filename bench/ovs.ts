@@ -9,7 +9,7 @@
  *   zone 1, commit its connections again, look them up, flush an empty zone. The averages are OVS's, which give a new
  *   sample a weight of one hundredth; the percentile is exact, where OVS estimates it.
  *
- * Imports barrier, ovs-thread, control/, engine/, piscina, wire/. Imported by cli/bench-ovs.
+ * Imports barrier, datagrams, ovs-thread, control/, engine/, piscina. Imported by cli/bench-ovs.
  */
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';

@@ -10,7 +10,7 @@
  * All of it happens twice, and the second time counts: the first time V8 compiles the code of the sweeper, in threads that
  * take the processors from those that are measured, locks and all.
  *
- * Imports chunk, sweeper, traffic, engine/, flood/template. Imported by floods and sweep.
+ * Imports chunk, sweeper, traffic, engine/, flood/template. Imported by flood-points and sweep.
  */
 import { COUNTER_ROW, EVENT } from '../src/engine/counters.js';
 import {

@@ -1,7 +1,7 @@
 /**
  * The table at the end of a replay: as the lines of `ovs-appctl dpctl/dump-conntrack`, or counted.
  *
- * Imports line-writer, control/, engine/, track/tcp, wire/facts. Imported by replay and summary.
+ * Imports line-writer, control/, engine/, track/tcp, wire/facts. Imported by replay and replay-summary.
  */
 import { countLive } from '../control/count.js';
 import { dumpConnections } from '../control/dump.js';

@@ -2,7 +2,8 @@
  * What becomes of verdicts, packet by packet and in the order of the capture: a line of text, an object of JSON, or
  * nothing.
  *
- * Imports line-writer, under-way, control/, engine/, track/, wire/. Imported by feed, summary and replay.
+ * Imports line-writer, under-way, control/, engine/, track/, wire/. Imported by feed, frame-writer, held, replay and
+ * replay-summary.
  */
 import { formatIpv4, formatIpv6 } from '../control/address.js';
 import { protocolName } from '../control/format.js';

@@ -1,7 +1,7 @@
 /**
  * One connection as control tells it: a copy, made of plain values, of what its record says at a moment.
  *
- * Imports alg/helpers, engine/, track/, wire/, sharedarraybuffer-hashmap. Imported by the other files of control/ and cli/.
+ * Imports alg/helpers, engine/, track/, wire/, sharedarraybuffer-hashmap. Imported by the other files of control/ and the public API.
  */
 import { HELPERS, NO_HELPER } from '../alg/helpers.js';
 import { readLabel } from '../engine/batch.js';

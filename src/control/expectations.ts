@@ -1,7 +1,7 @@
 /**
  * Listing expectations: what `ovs-appctl dpctl/dump-conntrack-exp` prints, and the same as JSON.
  *
- * Imports alg/expectation, engine/, entry, format, json, sharedarraybuffer-hashmap. Imported by the public API and cli/.
+ * Imports alg/expectation, engine/, entry, format, json, sharedarraybuffer-hashmap. Imported by the public API.
  */
 import { EXPECTATION, hasParent } from '../alg/expectation.js';
 import { readLabel } from '../engine/batch.js';

@@ -13,7 +13,7 @@
  * What Open vSwitch reads as something that was not meant is refused here, since a flush cannot be undone: text behind
  * a number (`zone=5x`), a zone above 65535, a mask that is no number, two different protocols, ports of ICMP.
  *
- * Imports filter, nat/address, wire/facts, ../given. Imported by cli/ and the public API.
+ * Imports filter, nat/address, wire/facts, ../given. Imported by the public API.
  */
 import { checkArray, checkText } from '../given.js';
 import { ADDRESS_WORDS, isZeroAddress, NO_FAMILY, parseAddress } from '../nat/address.js';

@@ -9,7 +9,7 @@
  * Every connection that lives when the flush begins, and still means to be deleted when its turn comes, is gone when it
  * returns. One that is made meanwhile may be missed.
  *
- * Imports filter, zone-walk, engine/, sharedarraybuffer-hashmap. Imported by the public API and cli/.
+ * Imports filter, zone-walk, engine/, sharedarraybuffer-hashmap. Imported by the public API.
  */
 import { removeConnectionLocked } from '../engine/connections.js';
 import { EVENT } from '../engine/counters.js';

@@ -1,7 +1,7 @@
 /**
  * The text form of a connection, as `ovs-appctl dpctl/dump-conntrack` prints it.
  *
- * Imports entry, track/tcp. Imported by filter, json, the public API and cli/.
+ * Imports entry, track/tcp. Imported by expectations, json, the public API and cli/.
  */
 import { shownTcpState, TCP_STATES, type TcpState } from '../track/tcp.js';
 import type { ConnectionEntry, TcpPeer, Tuple } from './entry.js';

@@ -3,7 +3,7 @@
  * every connection; `tcp` is there for TCP alone, `helper` for
  * control connections and `parent` for what they announced.
  *
- * Imports entry, format. Imported by the public API and cli/.
+ * Imports entry, format. Imported by expectations and the public API.
  */
 import type { TcpState } from '../track/tcp.js';
 import type { ConnectionEntry, TcpPeer, Tuple } from './entry.js';

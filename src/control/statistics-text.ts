@@ -1,7 +1,7 @@
 /**
  * The text form of the kept counts, as `ovs-appctl dpctl/ct-stats-show` prints them.
  *
- * Imports engine/statistics, track/tcp. Imported by the public API and cli/.
+ * Imports engine/statistics, track/tcp. Imported by the public API.
  */
 import type { ProtocolKind, Statistics } from '../engine/statistics.js';
 import { TCP_STATES } from '../track/tcp.js';

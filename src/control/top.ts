@@ -1,7 +1,7 @@
 /**
  * Heavy hitters as text: who is filling the table.
  *
- * Imports address, engine/top. Imported by flood/, cli/ and the public API.
+ * Imports address, engine/top. Imported by cli/flood-summary and the public API.
  */
 import type { TopEntry } from '../engine/top.js';
 import { formatIpv4, formatIpv6 } from './address.js';

@@ -9,7 +9,7 @@
  *
  * All functions but classCounts() need the lock of the record's region.
  *
- * Imports memory, region, tracker, sharedarraybuffer-hashmap, track/. Imported by engine/, control/ and the public API.
+ * Imports memory, region, tracker, sharedarraybuffer-hashmap, track/. Imported by engine/ and the public API.
  */
 import {
   firstOfListLocked,

@@ -357,7 +357,7 @@ export class Engine {
     while (!this.#isClosing) {
       const seen = Atomics.load(control, CONTROL.EMERGENCY); // acquires nothing that is read here
       while (told !== seen) tell(listener, { isOn: isEmergency(++told), connections: this.connectionCount });
-      const waiting = Atomics.waitAsync(control, CONTROL.EMERGENCY, seen);
+      const waiting = Atomics.waitAsync(control, CONTROL.EMERGENCY, seen); // orders nothing: the word is looked at again
       if (waiting.async) await waiting.value;
     }
   }

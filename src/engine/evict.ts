@@ -10,8 +10,7 @@
  * An eviction is a removal like any other: the entry of a translated connection in another region goes too, and packets
  * that name the connection find it gone by its generation.
  *
- * Imports classes, connections' removal through its caller, counters, memory, policy, tracker, track/. Imported by
- * connections.ts.
+ * Imports classes, memory, policy, tracker, track/, sharedarraybuffer-hashmap. Imported by connections.ts.
  */
 import { NONE, recordAt } from '../sharedarraybuffer-hashmap/index.js';
 import { annexOfConn, CONN, zoneOf } from '../track/connection.js';

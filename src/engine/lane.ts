@@ -3,7 +3,7 @@
  *
  * Frames lie in the ring's part of the frame memory one behind the other, round and round, in the order of the slots.
  *
- * Imports packet, ring. Imported by producer.ts and fragments.ts.
+ * Imports packet, ring. Imported by producer.ts, reassembly.ts and release.ts.
  */
 import { FRAME_TAIL } from './packet.js';
 import { attachRing, processed, produced, publishProduced, type Ring, type RingHandle } from './ring.js';

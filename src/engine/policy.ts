@@ -13,7 +13,7 @@
  *
  * A zone whose policy does nothing costs a creation one word read.
  *
- * Imports memory, region, track/protocol, ../given. Imported by engine/, control/ and the public API.
+ * Imports memory, region, track/protocol, ../given. Imported by engine/, flood/, cli/flood and the public API.
  */
 import { checkArray, checkObject, checkOneOf, checkSwitch, checkWhole, refuseOthers } from '../given.js';
 import { CLASS, CLASS_NAMES, type ClassName } from '../track/protocol.js';

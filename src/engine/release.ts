@@ -6,7 +6,7 @@
  * they were held, in order, for 10 s of the packets' time; then they are given up and counted.
  *
  * Imports counters, lane, memory, packet, reassembly, ring, tracker, fragment/. Imported by fragments.ts, process.ts,
- * pipeline.ts, local.ts and workers/.
+ * pipeline.ts, stage.ts and workers/.
  */
 import { blocksFor, copyIn, copyOut, freeBlocks, takeBlocks } from '../fragment/blocks.js';
 import { dropDatagram, endedDatagram, freeFragment, MAX_BACK_MS, oldestDatagram } from '../fragment/datagrams.js';

@@ -1,7 +1,7 @@
 /**
  * The floods there are: one table of names, what each does to a tracker, and who makes its packets.
  *
- * Imports the generators. Imported by drive and cli/flood.
+ * Imports the generators. Imported by run, cli/flood and bench/.
  */
 import type { CtAction } from '../engine/action.js';
 import { Churn } from './churn.js';

@@ -11,7 +11,7 @@
  * An IPv6 packet whose routing header is not used up has its sum made over the final destination (RFC 8200, section
  * 8.1), which is not the one replaced here. Open vSwitch updates the sum all the same under NAT, and so do we.
  *
- * Imports nat/store, wire/bytes, wire/checksum, wire/crc32c, wire/facts, wire/ipv4, wire/ipv6, reason.
+ * Imports wire/bytes, wire/checksum, wire/crc32c, wire/facts, wire/ipv4, wire/ipv6, reason.
  * Imported by fragment/ and engine/.
  */
 import { REASON } from '../reason.js';

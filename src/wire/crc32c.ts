@@ -1,7 +1,7 @@
 /**
  * CRC32c (Castagnoli) of an SCTP packet (RFC 9260, appendix A), four bytes a step from four tables.
  *
- * Imports bytes. Imported by wire/sctp.
+ * Imports bytes. Imported by wire/ports and nat/rewrite.
  */
 import { u8, u32le } from './bytes.js';
 

@@ -1,8 +1,8 @@
 /**
  * IPv4 (RFC 791): header checks and the addresses of the key.
  *
- * Imports bytes, checksum, facts, known, ../reason. Imported by wire/parse, wire/plain, wire/plain-kernel, wire/fragment and
- * wire/icmp (the quoted header).
+ * Imports bytes, checksum, facts, known, ../reason. Imported by wire/ (wire/icmp: the quoted header), nat/, fragment/, alg/,
+ * engine/ and flows/.
  */
 import { REASON } from '../reason.js';
 import { i32be, u8, u16be } from './bytes.js';

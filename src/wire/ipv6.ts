@@ -4,8 +4,7 @@
  * Walked: hop-by-hop options, routing, destination options, authentication (RFC 4302) and fragment headers, in any
  * order and number. Any other next header ends the walk and is taken for the payload's protocol.
  *
- * Imports bytes, facts, ipv4, ../reason. Imported by wire/parse, wire/plain, wire/plain-kernel, wire/ports
- * and wire/icmp (the quoted header).
+ * Imports bytes, facts, ipv4, ../reason. Imported by wire/ (wire/icmp: the quoted header), nat/, fragment/, alg/ and flows/.
  */
 import { REASON } from '../reason.js';
 import { i32be, u8, u16be } from './bytes.js';

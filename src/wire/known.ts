@@ -5,7 +5,7 @@
  * believed. As in Open vSwitch, a declared L4 checksum does not cover ICMP and ICMPv6, which are always verified;
  * KNOWN.NO_CHECKSUMS leaves out every sum there is.
  *
- * Imports nothing. Imported by wire/, engine/, pcap/.
+ * Imports nothing. Imported by wire/, engine/, flows/, cli/, bench/ and the public API.
  */
 export const KNOWN = {
   /** The IPv4 header checksum was verified. */

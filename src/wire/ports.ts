@@ -3,7 +3,8 @@
  *
  * Each check comes in Open vSwitch's order: lengths, checksum, then ports, of which none may be zero.
  *
- * Imports bytes, checksum, crc32c, facts, known, ../reason. Imported by wire/parse, wire/plain, wire/plain-kernel and wire/icmp.
+ * Imports bytes, checksum, crc32c, facts, ipv4, ipv6, known, ../reason. Imported by wire/, track/tcp, alg/, engine/payload
+ * and flows/fields.
  */
 import { REASON } from '../reason.js';
 import { u8, u16be, u32be, u32le } from './bytes.js';

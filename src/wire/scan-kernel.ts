@@ -5,7 +5,7 @@
  * takes four packets at a time. What a checksum covers is summed up sixteen bytes at a time: 1460 bytes make a packet take
  * 65 ns more, those that it waits for them included (AMD EPYC, Node 20).
  *
- * Imports ethernet, facts, ipv4, ipv6, known, plain-kernel, ports, rows, wasm. Imported by wire/plain.
+ * Imports ethernet, ipv4, ipv6, known, plain-kernel, ports, rows, wasm. Imported by wire/plain.
  */
 import { ETHERTYPE } from './ethernet.js';
 import { IPV4_HEADER_BYTES } from './ipv4.js';
