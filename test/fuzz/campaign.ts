@@ -27,6 +27,8 @@ export interface Kind {
   readonly maxSteps: number;
   /** Packets may be held, and leave after later ones. */
   readonly hasFragments?: true;
+  /** First major version of Open vSwitch that this is asked of; earlier ones differ. Default: any. */
+  readonly leastOvs?: number;
   traffic(script: Script): Traffic;
 }
 

@@ -23,6 +23,10 @@ describe('Open vSwitch and the engine judge random traffic alike', { skip, concu
     test(`${kind.name}: ${PACKETS} packets`, async t => {
       const witness = await OvsWitness.start(kind.flows);
       try {
+        if (versionOf(witness.name) < (kind.leastOvs ?? 0)) {
+          t.skip(`${witness.name} answers otherwise, ${kind.leastOvs} and later are asked`);
+          return;
+        }
         const known = versionOf(witness.name) < 4 ? comparableWith31 : comparable;
         const filter: Filter = traffic => known(hurried(traffic));
         const { packets, cases } = await run({ kind, witness, filter, seed: seedFor(SEED), packets: PACKETS });

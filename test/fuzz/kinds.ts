@@ -40,6 +40,7 @@ export const KINDS: readonly Kind[] = [
     maxSteps: 60,
     traffic: repeatedFragmentTraffic,
     hasFragments: true,
+    leastOvs: 4,
   },
   { name: 'fragments-nat', actions: NAT_ACTIONS, maxSteps: 60, traffic: translatedFragmentTraffic, hasFragments: true },
   { name: 'ftp', actions: FTP_ACTIONS, flows: FTP_FLOWS, maxSteps: 40, traffic: ftpTraffic },
