@@ -189,7 +189,7 @@ export class Engine {
       wake: () => wakeShard(ring),
       dismiss: () => wakeAll(ring),
       salvage: () => ({
-        packets: refusePacketOfDeath(ring, flows !== undefined),
+        packets: refusePacketOfDeath(this.tracker, ring, flows !== undefined),
         fragments: this.#forgetFragments(fragments),
       }),
     };

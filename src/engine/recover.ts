@@ -6,7 +6,7 @@
  * is made anew from them; what is a shortcut, or about connections that do not exist yet, is forgotten: maps of used
  * ports, and expectations if the dead worker was just writing there. Afterwards every lock is free.
  *
- * Imports classes, connections, counters, membership, memory, packet, region, ring, room, tracker, alg/, nat/, track/,
+ * Imports classes, connections, counters, membership, memory, packet, region, ring, tracker, verdict, alg/, nat/, track/,
  * sharedarraybuffer-hashmap, ../reason. Imported by crew.ts.
  */
 import { forgetExpectations } from '../alg/expectation.js';
@@ -34,7 +34,6 @@ import {
 } from '../track/connection.js';
 import { expiryOf } from '../track/expiry.js';
 import { CLASS_NAMES, UPDATE } from '../track/protocol.js';
-import { CT } from '../track/state.js';
 import { listedClass, nextOfClassLocked, oldestOfClassLocked } from './classes.js';
 import { removeConnectionLocked } from './connections.js';
 import { EVENT, readCounters } from './counters.js';
@@ -44,8 +43,9 @@ import { PACKET, PACKET_WORDS } from './packet.js';
 import { REGION_USER_WORDS, REGION_WORD } from './region.js';
 import { processed, produced, publishProcessed, type Ring } from './ring.js';
 import type { Tracker } from './tracker.js';
+import { refusePacket } from './verdict.js';
 
-const { STATE, REASON: P_REASON, ZONE, MARK, LABEL, TUPLE_PROTOCOL, CONNECTION, GENERATION, OUTPUTS } = PACKET;
+const { STATE, OUTPUTS } = PACKET;
 const { KEY, STATUS, REPLY_REGION, REPLY_HASH } = CONN;
 const GONE = [
   EVENT.expired,
@@ -157,11 +157,11 @@ function balanceBooks({ memory, map, counts }: Tracker): void {
 }
 
 /**
- * Gives the packet at which a shard died a verdict, so that its successor does not die of it as well, and hands back those
+ * Gives the packet at which a shard died a verdict, and counts that, so that its successor does not die of it as well, and hands back those
  * that were judged before it. Rules may have been running for the last of those, so with rules that one is given up.
  * @returns how many packets were given up: 0 when there was none left to judge
  */
-export function refusePacketOfDeath(ring: Ring, hasRules: boolean): number {
+export function refusePacketOfDeath(tracker: Tracker, ring: Ring, hasRules: boolean): number {
   const { packets, capacity } = ring;
   const from = processed(ring);
   const end = produced(ring);
@@ -173,10 +173,8 @@ export function refusePacketOfDeath(ring: Ring, hasRules: boolean): number {
     return 0;
   }
   const at = (next & (capacity - 1)) * PACKET_WORDS;
-  packets[at + STATE] = CT.INV | CT.TRK;
-  packets[at + P_REASON] = REASON['shard-died'];
-  for (const word of [ZONE, MARK, TUPLE_PROTOCOL, CONNECTION, GENERATION, OUTPUTS]) packets[at + word] = 0;
-  for (let word = 0; word < 4; word++) packets[at + LABEL + word] = 0;
+  refusePacket(tracker, packets, at, REASON['shard-died'], 0);
+  packets[at + OUTPUTS] = 0;
   publishProcessed(ring, (next + 1) | 0);
   return 1;
 }

@@ -2,7 +2,8 @@
  * Writing a verdict into the packet: state, reason, zone, mark, label, original tuple, connection.
  * Behaviour: OVS `write_ct_md()`, `set_mark()`, `set_label()`.
  *
- * Imports action, counters, packet, tracker, track/, wire/facts. Imported by judge.ts and process.ts.
+ * Imports action, counters, packet, tracker, track/, wire/facts. Imported by judge.ts, process.ts,
+ * recover.ts and expected.ts.
  */
 import { annexAt, NONE as NO_RECORD, RECORD, recordAt } from '../sharedarraybuffer-hashmap/index.js';
 import { ANNEX, CONN, STATUS_LABEL as LABELLED } from '../track/connection.js';
@@ -35,13 +36,23 @@ const NONE = NO_RECORD;
 
 /** Verdict of a packet that does not get as far as the table. */
 export function rejectPacket(tracker: Tracker, packets: Int32Array, packet: number, index: number): void {
+  const { facts, actions } = tracker;
+  const base = index * ROW_WORDS;
+  refusePacket(tracker, packets, packet, facts[base + ROW_REASON], actions[facts[base + ROW_ACTION] + A_ZONE]);
+}
+
+/** Verdict of a packet of which nothing is known but why. */
+export function refusePacket(
+  tracker: Tracker,
+  packets: Int32Array,
+  packet: number,
+  reason: number,
+  zone: number,
+): void {
   packets[packet + TUPLE_PROTOCOL] = 0;
   packets[packet + MARK] = 0;
   clearLabel(packets, packet);
-  const { facts, actions } = tracker;
-  const base = index * ROW_WORDS;
-  const zone = actions[facts[base + ROW_ACTION] + A_ZONE];
-  finishPacket(tracker, packets, packet, INV, facts[base + ROW_REASON], zone, NONE);
+  finishPacket(tracker, packets, packet, INV, reason, zone, NONE);
 }
 
 /** The words that every verdict has. @param record the packet’s connection, or NONE */

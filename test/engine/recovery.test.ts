@@ -331,6 +331,7 @@ describe('an engine whose workers die', { timeout: 120_000 }, () => {
       if (!isDead(index)) assert.equal(formatCtState(batch.state(index)), 'new|trk', `packet ${index}`);
     }
     assert.equal(deaths.length, dead.length);
+    assert.equal(engine.counters().reasons['shard-died'], dead.length);
     const [{ worker, why, packetsRefused, connectionsLost }] = deaths;
     assert.deepEqual([worker, why, packetsRefused, connectionsLost], ['shard 0', 'poisoned', 1, 0]);
     await expectEstablished(engine);
